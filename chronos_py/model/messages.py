@@ -1,0 +1,242 @@
+"""All that passes between the engine and the rim: events (what happened), effects (what to do), changes (what to keep).
+
+Events come in through the service's inbox. The engine answers with changes, which are committed first, and effects,
+which are carried out after, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from chronos_py.clock import Millis
+from chronos_py.model.history import HistoryRecord
+from chronos_py.model.job import Counters, Job, JobState
+from chronos_py.model.offer import Offer
+from chronos_py.model.run import Run, Task
+
+# --- events: requests. Each is answered with a value, or with a ChronosError and then nothing was changed.
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitJob:
+    """Create or replace a job (answer: True when it is new). `check_new` raises for what a new job may not have."""
+
+    job: Job
+    counters: Counters = field(default_factory=Counters)
+    check_new: Callable[[Job, Millis], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """Run a job now, whatever its schedule or parents (answer: the run's number)."""
+
+    name: str
+    arguments: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MarkSuccess:
+    """Count a success without a run (answer: False for an unknown job)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillTasks:
+    """Stop what runs of a job, and retries that wait (answer: how many). Queued runs stay, as in Chronos."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillRun:
+    """Stop one run, queued or running (answer: None)."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult:
+    """The result of an asynchronous job's task (answer: False when no such task is waited for)."""
+
+    task_id: str
+    success: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReportProgress:
+    name: str
+    task_id: str
+    elements: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeTasks:
+    """Drop every queued run and every waiting retry, of all jobs (answer: how many)."""
+
+
+# --- events: the driver's
+
+
+@dataclass(frozen=True, slots=True)
+class DriverReady:
+    """The driver can take calls. What was launched before must now be reconciled."""
+
+    framework_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DriverLost:
+    """No calls reach the cluster; offers are void."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OffersReceived:
+    offers: Sequence[Offer]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRescinded:
+    offer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusUpdate:
+    """News of a task. `uuid` is not empty when the driver wants it acknowledged once it is stored.
+
+    `at` is when it happened, by the agent's clock, or None. `reason` is a short code, `message` a sentence.
+    """
+
+    task_id: str
+    state: str
+    agent_id: str = ""
+    host: str = ""
+    uuid: str = ""
+    at: Millis | None = None
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryWritten:
+    """All outbox entries up to this number are in the history store."""
+
+    up_to: int
+
+
+Request = (
+    SubmitJob
+    | DeleteJob
+    | RunJob
+    | MarkSuccess
+    | KillTasks
+    | KillRun
+    | ReportResult
+    | ReportProgress
+    | PurgeTasks
+)
+DriverEvent = DriverReady | DriverLost | OffersReceived | OfferRescinded | StatusUpdate
+Event = Request | DriverEvent | HistoryWritten
+
+# --- effects
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Start `tasks` on one agent, using `offers` (all of that agent); what they do not use is free again."""
+
+    offers: tuple[Offer, ...]
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    offer_ids: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Stop a task: TERM, then KILL after `grace` seconds. Repeated until a terminal update comes."""
+
+    task_id: str
+    agent_id: str
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    update: StatusUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """Ask for the state of these (task id, agent id); the driver answers with a StatusUpdate for each."""
+
+    tasks: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Suppress:
+    """No more offers are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revive:
+    """Offers are needed again."""
+
+
+DriverEffect = Launch | Decline | Kill | Acknowledge | Reconcile | Suppress | Revive
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Tell the owners. `kind` is one of failed, disabled, exhausted, deleted."""
+
+    kind: Literal["failed", "disabled", "exhausted", "deleted"]
+    job: Job
+    state: JobState
+    at: Millis
+    task_id: str = ""
+    message: str = ""
+
+
+Effect = DriverEffect | Notify
+
+# --- changes: one turn's are committed together, all or none
+
+Kind = Literal["job", "state", "run", "meta", "outbox"]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Keep `value` under `key`: a Job or JobState by name, a Run by number, a history record by outbox number.
+
+    `meta` keys are texts with JSON values (next run number, framework id, ...).
+    """
+
+    kind: Kind
+    key: str | int
+    value: Job | JobState | Run | HistoryRecord | Any
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Forget `key`; an absent one is no error. For the outbox: all numbers up to `key`."""
+
+    kind: Kind
+    key: str | int
+
+
+Change = Put | Delete

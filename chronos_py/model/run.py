@@ -1,0 +1,160 @@
+"""Runs, their attempts, and the ids under which a cluster knows them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from chronos_py.clock import Millis
+from chronos_py.model.job import Container, Fetch
+from chronos_py.model.resources import Resources
+
+
+class Trigger(StrEnum):
+    """Why a run exists."""
+
+    SCHEDULE = "schedule"
+    PARENTS = "parents"
+    MANUAL = "manual"
+
+
+class Phase(StrEnum):
+    """How far a run has come. A run that has ended is no longer in the job store but in history."""
+
+    QUEUED = "queued"  # waits for a place
+    RETRYING = "retrying"  # waits for its retry's delay to pass
+    LAUNCHING = "launching"  # the intent is stored; no word from the driver yet
+    RUNNING = "running"
+    REPORTING = "reporting"  # an asynchronous job's task ended; its program has yet to report the result
+
+
+class Outcome(StrEnum):
+    """How a due time, or a run, ended."""
+
+    SUCCESS = "success"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+    KILLED = "killed"  # on a user's demand
+    SKIPPED = "skipped"  # never started; the reason says why
+    MERGED = "merged"  # became part of another run
+
+
+class TaskState(StrEnum):
+    """Task states, by the names of Mesos."""
+
+    STAGING = "TASK_STAGING"
+    STARTING = "TASK_STARTING"
+    RUNNING = "TASK_RUNNING"
+    KILLING = "TASK_KILLING"
+    FINISHED = "TASK_FINISHED"
+    FAILED = "TASK_FAILED"
+    KILLED = "TASK_KILLED"
+    ERROR = "TASK_ERROR"
+    LOST = "TASK_LOST"
+    DROPPED = "TASK_DROPPED"  # certain: it never started and never will
+    UNREACHABLE = "TASK_UNREACHABLE"
+    GONE = "TASK_GONE"
+    GONE_BY_OPERATOR = "TASK_GONE_BY_OPERATOR"
+    UNKNOWN = "TASK_UNKNOWN"
+
+
+_TASK_ID = re.compile(r"ct:(\d+):(\d+):([\w\s.#-]+)(?::(.*))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskId:
+    """The id of one attempt: `ct:<millis>:<attempt>:<job>:`.
+
+    `millis` is the due time of a scheduled run and the time of the request or release of any other. Ours carry no
+    arguments, so that no argument can make an id that a cluster refuses; all the forms of Chronos are read.
+    """
+
+    millis: Millis
+    attempt: int
+    job: str
+    arguments: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> TaskId:
+        """Read any form that a Chronos has made. Raises ValueError for all else."""
+        match = _TASK_ID.fullmatch(text)
+        if not match:
+            raise ValueError(f"not a task id of ours: {text[:200]!r}")
+        return cls(int(match[1]), int(match[2]), match[3], match[4] or "")
+
+    def __str__(self) -> str:
+        return f"ct:{self.millis}:{self.attempt}:{self.job}:"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One due time of a schedule, one release by parents, or one request: until it has ended.
+
+    `attempt` counts tries from 0; `faults` counts those that ended through no fault of the job and so cost no retry.
+    `not_before` is when a retry may start; `expires` the last instant at which a first attempt may start. `killing`
+    says why the task was told to stop (user, deleted, timeout), empty when it was not. `deadline` is the next instant
+    at which the run needs attention: its time limit, or the end of patience with an uncertain fate.
+    """
+
+    id: int
+    job: str
+    trigger: Trigger
+    due: Millis
+    stamp: Millis  # the time in its task ids
+    created: Millis
+    phase: Phase = Phase.QUEUED
+    index: int | None = None  # which due time of the schedule
+    attempt: int = 0
+    faults: int = 0
+    priority: int = 0
+    not_before: Millis = 0
+    expires: Millis | None = None
+    arguments: str | None = None  # instead of the job's own, for this run
+    causes: tuple[int, ...] = ()  # the parents' runs that released it
+    roots: tuple[tuple[str, int], ...] = ()
+    agent_id: str = ""
+    host: str = ""
+    launched: Millis | None = None
+    started: Millis | None = None
+    deadline: Millis | None = None
+    killing: str = ""
+    uncertain: bool = False  # nobody has confirmed yet that the task exists
+    avoid: tuple[str, ...] = ()  # agents on which attempts failed, newest last
+    elements_processed: int = 0
+
+    @property
+    def task_id(self) -> str:
+        """Return the id of the present attempt."""
+        return f"ct:{self.stamp}:{self.attempt}:{self.job}:"
+
+    @property
+    def on_agent(self) -> bool:
+        """Tell whether a task of this run may exist outside."""
+        return self.phase in (Phase.LAUNCHING, Phase.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """All that a driver needs to start one attempt; nothing in it depends on the kind of cluster.
+
+    With `shell`, `command` is a shell's text; without, `command` is the program and `arguments` its arguments.
+    `time_limit` and `kill_grace` in seconds, 0 for none. `user` may be empty: the driver's own.
+    """
+
+    id: str
+    run: int
+    job: str
+    command: str
+    resources: Resources
+    shell: bool = True
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    user: str = ""
+    fetch: tuple[Fetch, ...] = ()
+    container: Container | None = None
+    executor: str = ""
+    data: bytes = b""
+    time_limit: float = 0
+    kill_grace: float = 3

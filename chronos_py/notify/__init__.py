@@ -1,0 +1,1 @@
+"""Telling owners what became of their jobs."""

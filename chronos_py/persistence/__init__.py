@@ -1,0 +1,1 @@
+"""Where things outlive the process."""
