@@ -44,7 +44,7 @@ class JobStore(Protocol):
         """Read everything. A record that cannot be read is quarantined. Raises StoreUnavailable."""
 
     def commit(self, epoch: int, changes: Sequence[Change]) -> None:
-        """Make all changes durable, or none. Raises StaleLeader when a newer epoch was opened, StoreUnavailable else."""
+        """Make all changes durable, or none. Raises StaleLeader (a newer epoch) or StoreUnavailable."""
 
     def close(self) -> None: ...
 
