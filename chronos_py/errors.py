@@ -27,7 +27,7 @@ class ChronosError(Exception):
     """Base of all errors a caller may want to catch."""
 
 
-class InvalidInput(ChronosError):
+class InvalidInput(ChronosError, ValueError):
     """`field` (as the user wrote it) holds `value`, which cannot be accepted; `hint` tells what would be."""
 
     def __init__(self, field: str, value: object, reason: str, hint: str = "") -> None:

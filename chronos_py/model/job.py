@@ -179,11 +179,12 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What a child knows of one parent: successes not used yet, oldest first, and whether its last cycle failed."""
+    """What a child knows of one parent: successes not used yet, oldest first, and the due time of its last run if
+    that one did not succeed."""
 
     parent: str
     tokens: tuple[Token, ...] = ()
-    broken: bool = False
+    broken: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ class JobState:
     """
 
     sequence: int = 0  # order of creation
-    version: int = 1  # counts the definition's changes
+    version: int = 0  # names the schedule that `next_index` counts in; never used twice
     success_count: int = 0
     error_count: int = 0
     errors_since_last_success: int = 0

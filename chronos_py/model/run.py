@@ -106,6 +106,7 @@ class Run:
     created: Millis
     phase: Phase = Phase.QUEUED
     index: int | None = None  # which due time of the schedule
+    version: int = 0  # of the job's schedule, as in JobState
     attempt: int = 0
     faults: int = 0
     priority: int = 0
@@ -123,6 +124,7 @@ class Run:
     uncertain: bool = False  # nobody has confirmed yet that the task exists
     avoid: tuple[str, ...] = ()  # agents on which attempts failed, newest last
     elements_processed: int = 0
+    reported: str = ""  # success or failure: what an asynchronous job's program said while its task still ran
 
     @property
     def task_id(self) -> str:

@@ -1,0 +1,307 @@
+"""The engine's memory: jobs, runs, queue and timers, and the record of what a turn has changed.
+
+Whatever is put here is noted as a change, to be committed before any effect of the turn is carried out. After a failed
+commit the book is thrown away and read again from the store, so it is never ahead of it for long.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
+from typing import Any
+
+from chronos_py.clock import Millis
+from chronos_py.model.history import HistoryRecord
+from chronos_py.model.job import CatchUp, Job, JobState
+from chronos_py.model.messages import Change, Delete, Effect, Put
+from chronos_py.model.run import Phase, Run
+from chronos_py.model.view import JobView
+from chronos_py.scheduler.graph import JobGraph
+from chronos_py.scheduler.queue import RunQueue, Shape
+from chronos_py.scheduler.schedule import Occurrences
+from chronos_py.scheduler.tasks import TaskDefaults, need
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The server's own settings as far as decisions depend on them. All times in milliseconds."""
+
+    tasks: TaskDefaults = field(default_factory=TaskDefaults)
+    failure_retry: Millis = 60_000
+    disable_after_failures: int = 0
+    unknown_task_timeout: Millis = 600_000
+    launch_patience: Millis = 60_000  # without any word of a launched task: ask
+    kill_patience: Millis = 10_000  # beyond the grace: tell again
+    task_epsilon: Millis = 60_000  # lateness limit of catch-up policy skip where a job names none
+    catch_up: CatchUp = CatchUp.ONE
+    default_zone: tzinfo = UTC
+    queued_per_job: int = 1000
+
+
+class Entry:
+    """A job as the engine holds it. `line` are queued runs that wait for the job itself, `playing` those beyond."""
+
+    __slots__ = ("active", "broken", "due", "job", "lateness", "line", "occurrences", "phases", "playing", "shape",
+                 "state", "wake")  # fmt: skip
+
+    def __init__(self, job: Job, state: JobState) -> None:
+        self.job = job
+        self.state = state
+        self.occurrences: Occurrences | None = None
+        self.broken = ""  # why the stored schedule cannot be used
+        self.lateness: Millis | None = None
+        self.shape = Shape(need(job, TaskDefaults()))
+        self.active: set[int] = set()
+        self.phases: dict[Phase, int] = dict.fromkeys(Phase, 0)
+        self.line: deque[int] = deque()
+        self.playing = 0
+        self.due: Millis | None = None  # the next due time
+        self.wake: Millis | None = None  # the timer that is set
+
+    @property
+    def free(self) -> bool:
+        """Tell whether another run of the job may be placed."""
+        return self.job.concurrent or self.playing == 0
+
+    @property
+    def schedule_text(self) -> str | None:
+        """Return the schedule as it is shown: as sent until the first run was made, then what is left of it."""
+        if self.job.schedule is None or self.occurrences is None or not self.state.advanced:
+            return self.job.schedule
+        return self.occurrences.text(self.state.remaining, self.state.next_index)
+
+    def view(self) -> JobView:
+        return JobView(
+            job=self.job,
+            state=self.state,
+            schedule=self.schedule_text,
+            queued=self.phases[Phase.QUEUED],
+            running=self.phases[Phase.LAUNCHING] + self.phases[Phase.RUNNING] + self.phases[Phase.REPORTING],
+            next_due=self.due,
+        )
+
+
+@dataclass(slots=True)
+class Turn:
+    """What a turn did: commit `changes`, then carry out `effects` in order; these jobs and runs look different now."""
+
+    changes: list[Change] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    jobs: set[str] = field(default_factory=set)
+    runs: set[int] = field(default_factory=set)
+
+
+class Timers:
+    """When to look at a job or a run again. A timer is a hint: whoever is woken checks what is really due."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Millis, int, str | int]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def set(self, at: Millis, key: str | int) -> None:
+        """Wake `key` (a job's name or a run's number) at or soon after `at`."""
+        self._count += 1
+        heapq.heappush(self._heap, (at, self._count, key))
+
+    @property
+    def next(self) -> Millis | None:
+        return self._heap[0][0] if self._heap else None
+
+    def pop(self, now: Millis) -> str | int | None:
+        """Return a key whose time has come, or None."""
+        return heapq.heappop(self._heap)[2] if self._heap and self._heap[0][0] <= now else None
+
+    def rebuild(self, timers: Mapping[str | int, Millis]) -> None:
+        """Replace all timers: gets rid of those that nobody needs any more."""
+        self._heap = [(at, position, key) for position, (key, at) in enumerate(timers.items())]
+        self._count = len(self._heap)
+        heapq.heapify(self._heap)
+
+
+class Book:
+    """All that is known, and what has changed since the last `flush`."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.jobs: dict[str, Entry] = {}
+        self.runs: dict[int, Run] = {}
+        self.by_task: dict[str, int] = {}
+        self.graph = JobGraph()
+        self.queue = RunQueue()
+        self.timers = Timers()
+        self.next_run = 1
+        self.next_record = 1
+        self.next_job = 1
+        self.id_floor: Millis = 0
+        self.unplaced = False  # something may fit that did not before
+        self._changes: dict[tuple[str, str | int], Change] = {}
+        self._effects: list[Effect] = []
+        self._dirty_jobs: set[str] = set()
+        self._dirty_runs: set[int] = set()
+        self._counted = False
+
+    # --- what a turn leaves
+
+    def flush(self) -> Turn:
+        """Return what has changed and begin a new turn."""
+        if self._counted:
+            self._put("meta", "counters", self.counters)
+        turn = Turn(list(self._changes.values()), self._effects, self._dirty_jobs, self._dirty_runs)
+        self._changes, self._effects, self._dirty_jobs, self._dirty_runs = {}, [], set(), set()
+        self._counted = False
+        return turn
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Return the numbers that must never be given out twice."""
+        return {"run": self.next_run, "record": self.next_record, "job": self.next_job, "id_floor": self.id_floor}
+
+    def effect(self, effect: Effect) -> None:
+        self._effects.append(effect)
+
+    def record(self, record: HistoryRecord) -> None:
+        """Keep a record for history; it lies in the job store until the history store has it."""
+        self._put("outbox", self.next_record, record)
+        self.next_record += 1
+        self._counted = True
+
+    def forget_records(self, up_to: int) -> None:
+        self._changes[("outbox-delete", 0)] = Delete("outbox", up_to)
+
+    def put_meta(self, key: str, value: Any) -> None:
+        self._put("meta", key, value)
+
+    def _put(self, kind: Any, key: str | int, value: Any) -> None:
+        self._changes[(kind, key)] = Put(kind, key, value)
+
+    def number_run(self) -> int:
+        """Return a run number that was never given out."""
+        self.next_run += 1
+        self._counted = True
+        return self.next_run - 1
+
+    def number_job(self) -> int:
+        self.next_job += 1
+        self._counted = True
+        return self.next_job - 1
+
+    # --- jobs
+
+    def put_job(self, entry: Entry, job: Job) -> None:
+        entry.job = job
+        self.jobs[job.name] = entry
+        self._put("job", job.name, job)
+        self._dirty_jobs.add(job.name)
+
+    def put_state(self, entry: Entry, state: JobState) -> None:
+        entry.state = state
+        self._put("state", entry.job.name, state)
+        self._dirty_jobs.add(entry.job.name)
+
+    def touch(self, entry: Entry) -> None:
+        """Note that readers will see the job differently though nothing of it is stored."""
+        self._dirty_jobs.add(entry.job.name)
+
+    def drop_job(self, entry: Entry) -> None:
+        name = entry.job.name
+        del self.jobs[name]
+        self.graph.remove(name)
+        self._changes[("job", name)] = Delete("job", name)
+        self._changes[("state", name)] = Delete("state", name)
+        self._dirty_jobs.add(name)
+        self.id_floor = max(self.id_floor, entry.state.last_scheduled_id, entry.state.last_other_id)
+        self._counted = True
+
+    def wake_job(self, entry: Entry, at: Millis | None) -> None:
+        """Look at the job's schedule at `at`; None: nothing is to come by itself."""
+        if entry.due != at:
+            entry.due = at
+            self._dirty_jobs.add(entry.job.name)
+        if at is not None and at != entry.wake:
+            entry.wake = at
+            self.timers.set(at, entry.job.name)
+
+    # --- runs
+
+    def owner(self, run: Run) -> Entry | None:
+        """Return the job that a run still counts for: none when it was deleted, even if its name was given again."""
+        entry = self.jobs.get(run.job)
+        return entry if entry and run.id in entry.active else None
+
+    def add_run(self, entry: Entry, run: Run) -> None:
+        entry.active.add(run.id)
+        entry.phases[run.phase] += 1
+        self.by_task[run.task_id] = run.id
+        self._keep(run)
+        self._dirty_jobs.add(run.job)
+
+    def update_run(self, run: Run, **changes: Any) -> Run:
+        """Change a run's fields; return the new run."""
+        new = replace(run, **changes)
+        entry = self.owner(run)
+        if entry and new.phase is not run.phase:
+            entry.phases[run.phase] -= 1
+            entry.phases[new.phase] += 1
+            self._dirty_jobs.add(run.job)
+        if new.attempt != run.attempt:
+            del self.by_task[run.task_id]
+            self.by_task[new.task_id] = run.id
+        self._keep(new)
+        if new.deadline is not None and new.deadline != run.deadline:
+            self.timers.set(new.deadline, run.id)
+        return new
+
+    def drop_run(self, run: Run) -> None:
+        entry = self.owner(run)
+        if entry:
+            entry.phases[run.phase] -= 1
+            entry.active.discard(run.id)
+            self._dirty_jobs.add(run.job)
+        self.queue.remove(run.id)
+        self.by_task.pop(run.task_id, None)
+        del self.runs[run.id]
+        self._changes[("run", run.id)] = Delete("run", run.id)
+        self._dirty_runs.add(run.id)
+
+    def _keep(self, run: Run) -> None:
+        self.runs[run.id] = run
+        self._put("run", run.id, run)
+        self._dirty_runs.add(run.id)
+
+    def enqueue(self, entry: Entry, run: Run) -> None:
+        """Let a queued run wait for a place, or for the job itself when another run of it must end first."""
+        if entry.free:
+            entry.playing += 1
+            self.queue.push(run.id, entry.shape, run.priority, run.due)
+            self.unplaced = True
+        else:
+            entry.line.append(run.id)
+
+    def tidy_timers(self) -> None:
+        """Rebuild the timers when most of them are stale, so that their number stays bound to what is waited for."""
+        if len(self.timers) <= 2 * (len(self.jobs) + len(self.runs)) + 1000:
+            return
+        wanted: dict[str | int, Millis] = {}
+        for name, entry in self.jobs.items():
+            if entry.wake is not None and entry.due is not None:
+                wanted[name] = entry.due
+        for number, run in self.runs.items():
+            times = [at for at in (run_wake(run), run.deadline) if at is not None]
+            if times:
+                wanted[number] = min(times)
+        self.timers.rebuild(wanted)
+
+
+def run_wake(run: Run) -> Millis | None:
+    """Return when a waiting run needs attention: a retry whose delay ends, a first attempt that may be too late."""
+    if run.phase is Phase.RETRYING:
+        return run.not_before
+    if run.phase is Phase.QUEUED and run.attempt == 0:
+        return run.expires
+    return None

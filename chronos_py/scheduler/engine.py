@@ -1,0 +1,274 @@
+"""The engine: events and times in, changes and effects out. No clock, socket, thread or randomness.
+
+The same events at the same times give the same turns, so a simulator can drive it through years of faults, and a
+recorded trace can be replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from chronos_py.clock import Millis
+from chronos_py.errors import ChronosError
+from chronos_py.model.job import Job, JobState
+from chronos_py.model.messages import (
+    DeleteJob,
+    DriverLost,
+    DriverReady,
+    Event,
+    HistoryWritten,
+    KillRun,
+    KillTasks,
+    Launch,
+    MarkSuccess,
+    OfferRescinded,
+    OffersReceived,
+    PurgeTasks,
+    Reconcile,
+    ReportProgress,
+    ReportResult,
+    RunJob,
+    StatusUpdate,
+    SubmitJob,
+)
+from chronos_py.model.offer import Offer
+from chronos_py.model.run import Phase, Run, Task
+from chronos_py.model.view import JobView, Waiting
+from chronos_py.scheduler.admission import Admission
+from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
+from chronos_py.scheduler.dependencies import reparented
+from chronos_py.scheduler.lifecycle import Lifecycle
+from chronos_py.scheduler.placement import Refusal, Request, place
+from chronos_py.scheduler.queue import Shape
+from chronos_py.scheduler.release import Releaser
+from chronos_py.scheduler.tasks import build_task
+
+LAUNCHES_PER_TURN = 500  # a bigger crowd is launched over several turns, so that requests are answered between them
+
+
+class Engine:
+    """All decisions. `load` once, then `handle` events and `advance` time; `flush` gives what to store and to do."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.book = Book(policy or Policy())
+        self.releaser = Releaser(self.book)
+        self.lifecycle = Lifecycle(self.book, self.releaser)
+        self.admission = Admission(self.book, self.releaser, self.lifecycle)
+        self.offers: dict[str, Offer] = {}
+        self.refusals: dict[Shape, Refusal] = {}
+        self.driver_ready = False
+
+    # --- start
+
+    def load(
+        self, jobs: Mapping[str, Job], states: Mapping[str, JobState], runs: Mapping[int, Run], meta: Mapping[str, Any],
+        outbox: Mapping[int, Any], now: Millis,
+    ) -> None:  # fmt: skip
+        """Take over what the store holds, gaps included: a missing state or parent, a run whose job is gone."""
+        book, counters = self.book, meta.get("counters", {})
+        numbers = [run.id for run in runs.values()] + [state.version for state in states.values()]
+        book.next_run = max(counters.get("run", 1), 1 + max(numbers, default=0))
+        book.next_record = max(counters.get("record", 1), 1 + max(outbox, default=0))
+        book.next_job = max(counters.get("job", 1), 1 + max((s.sequence for s in states.values()), default=0))
+        book.id_floor = counters.get("id_floor", 0)
+        for name, job in sorted(jobs.items(), key=lambda item: states[item[0]].sequence if item[0] in states else 0):
+            state = states.get(name)
+            if state is None:
+                state = JobState(sequence=book.number_job(), version=book.number_run(), anchor=now)
+            state = replace(state, edges=reparented(state.edges, job.parents or ()))
+            entry = Entry(job, state)
+            book.jobs[name] = entry
+            book.graph.put(name, job.parents or ())
+            if name not in states:
+                book.put_state(entry, state)
+            self.releaser.prepare(entry)
+            if name not in states and entry.occurrences is not None:
+                book.put_state(entry, replace(state, remaining=entry.occurrences.schedule.count))
+        for run in sorted(runs.values(), key=lambda run: run.id):
+            self._restore(run)
+        for entry in book.jobs.values():
+            self.releaser.settle(entry, now)
+
+    def _restore(self, run: Run) -> None:
+        book, entry = self.book, self.book.jobs.get(run.job)
+        book.runs[run.id] = run
+        book.by_task[run.task_id] = run.id
+        if entry is not None and run.killing != "deleted":
+            entry.active.add(run.id)
+            entry.phases[run.phase] += 1
+            if run.on_agent or run.phase is Phase.REPORTING:
+                entry.playing += 1
+            elif run.phase is Phase.QUEUED:
+                book.enqueue(entry, run)
+        elif not run.on_agent:
+            book.drop_run(run)
+            return
+        for at in (run_wake(run), run.deadline):
+            if at is not None:
+                book.timers.set(at, run.id)
+
+    # --- events
+
+    def handle(self, event: Event, now: Millis) -> Any:
+        """Take one event; return a request's answer. Raises ChronosError for a request that cannot be done."""
+        match event:
+            case StatusUpdate():
+                return self.lifecycle.update(event, now)
+            case OffersReceived():
+                for offer in event.offers:
+                    self.offers[offer.id] = offer
+                self.book.unplaced = True
+            case OfferRescinded():
+                self.offers.pop(event.offer_id, None)
+            case HistoryWritten():
+                self.book.forget_records(event.up_to)
+            case RunJob():
+                return self.admission.run(event, now)
+            case SubmitJob():
+                return self.admission.submit(event, now)
+            case DeleteJob():
+                return self.admission.delete(event, now)
+            case MarkSuccess():
+                return self.admission.mark_success(event, now)
+            case KillTasks():
+                return self.admission.kill_tasks(event, now)
+            case KillRun():
+                return self.admission.kill_run(event, now)
+            case PurgeTasks():
+                return self.admission.purge(now)
+            case ReportResult():
+                return self.admission.report_result(event, now)
+            case ReportProgress():
+                return self.admission.report_progress(event, now)
+            case DriverReady():
+                self._driver_ready(event, now)
+            case DriverLost():
+                self.driver_ready = False
+                self.offers.clear()
+            case _:
+                raise ChronosError(f"not an event: {event!r}")
+        return None
+
+    def _driver_ready(self, event: DriverReady, now: Millis) -> None:
+        """Ask after every task that may exist; their runs wait for the answers."""
+        self.driver_ready = True
+        if event.framework_id:
+            self.book.put_meta("framework_id", event.framework_id)
+        asked = [run for run in self.book.runs.values() if run.on_agent]
+        for run in asked:
+            self.book.update_run(run, uncertain=True, deadline=now + self.book.policy.unknown_task_timeout)
+        if asked:
+            self.book.effect(Reconcile(tuple((run.task_id, run.agent_id) for run in asked)))
+        self.book.unplaced = True
+
+    # --- time
+
+    def advance(self, now: Millis) -> None:
+        """Do what is due, then place what waits."""
+        book = self.book
+        while (key := book.timers.pop(now)) is not None:
+            if isinstance(key, int):
+                run = book.runs.get(key)
+                if run is not None:
+                    self.lifecycle.wake(run, now)
+            else:
+                entry = book.jobs.get(key)
+                if entry is not None:
+                    entry.wake = None
+                    self.releaser.settle(entry, now)
+        if book.unplaced and self.driver_ready:
+            self._place(now)
+        book.tidy_timers()
+
+    @property
+    def next_wake(self) -> Millis | None:
+        """Return when `advance` next has something to do, None: only after an event."""
+        if self.book.unplaced and self.driver_ready and self.offers and len(self.book.queue):
+            return 0
+        return self.book.timers.next
+
+    def _place(self, now: Millis) -> None:
+        book = self.book
+        book.unplaced = False
+        if not len(book.queue):
+            self.refusals = {}
+            return
+        stuck: set[Shape] = set()
+        requests = (Request(number, shape, book.runs[number].avoid) for number, shape in book.queue.in_order(stuck))
+        placement = place(_first(requests, LAUNCHES_PER_TURN, self), list(self.offers.values()), stuck)
+        self.refusals = placement.refusals
+        by_agent: dict[str, list[Task]] = {}
+        for request, agent in placement.launches:
+            by_agent.setdefault(agent, []).append(self._launch(request.run, agent, now))
+        for agent, tasks in by_agent.items():
+            offers = tuple(offer for offer in self.offers.values() if offer.agent_id == agent)
+            for offer in offers:
+                del self.offers[offer.id]
+            book.effect(Launch(offers, tuple(tasks)))
+
+    def _launch(self, number: int, agent: str, now: Millis) -> Task:
+        """Store the intent to launch a run's present attempt; return the task."""
+        book = self.book
+        run = book.runs[number]
+        entry = book.jobs[run.job]
+        host = next(offer.host for offer in self.offers.values() if offer.agent_id == agent)
+        book.queue.remove(number)
+        run = book.update_run(
+            run,
+            phase=Phase.LAUNCHING,
+            agent_id=agent,
+            host=host,
+            launched=now,
+            deadline=now + book.policy.launch_patience,
+        )
+        self.releaser.absorb(entry, run, now)
+        if entry.job.concurrent:
+            self.releaser.settle(entry, now)
+        return build_task(entry.job, run, host, book.policy.tasks)
+
+    # --- for readers
+
+    def flush(self) -> Turn:
+        """Return what has changed since the last time."""
+        return self.book.flush()
+
+    def job_view(self, name: str) -> JobView | None:
+        entry = self.book.jobs.get(name)
+        return entry.view() if entry else None
+
+    def why(self, number: int) -> Waiting | None:
+        """Say why a run does not run, None when it does or has ended. Safe to call from any thread."""
+        run = self.book.runs.get(number)
+        if run is None or run.phase is Phase.RUNNING:
+            return None
+        if run.phase is Phase.RETRYING:
+            return Waiting("retry_delay", "waits for the retry's delay to pass", {"notBefore": run.not_before})
+        if run.phase is Phase.REPORTING:
+            return Waiting("result_awaited", "its task has ended; the program has yet to report the result")
+        if run.phase is Phase.LAUNCHING:
+            detail = {"agent": run.agent_id, "launched": run.launched, "uncertain": run.uncertain}
+            return Waiting("launching", "has been launched; no word of its start yet", detail)
+        if number not in self.book.queue:
+            return Waiting("job_running", "waits until the job's present run has ended")
+        if not self.driver_ready:
+            return Waiting("driver_down", "the cluster cannot be reached")
+        try:
+            shape = self.book.queue.shape_of(number)
+        except KeyError:
+            return None
+        refusal = self.refusals.get(shape)
+        if refusal is None:
+            return Waiting("next_turn", "is about to be placed", {"need": str(shape.need)})
+        code = "no_fit" if refusal.counts else "no_offers"
+        return Waiting(code, refusal.sentence, refusal.detail(shape.need))
+
+
+def _first(requests: Any, limit: int, engine: Engine) -> Any:
+    """Yield at most `limit` requests; note on the book that the rest must be looked at again."""
+    for count, request in enumerate(requests, 1):
+        yield request
+        if count >= limit:
+            engine.book.unplaced = True
+            return

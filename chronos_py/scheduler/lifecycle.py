@@ -1,0 +1,370 @@
+"""What news of a task means for its run: the table of task states, retries, counters, and the end of a run.
+
+| state | before it was told to stop | after |
+|---|---|---|
+| STAGING, STARTING, RUNNING | the run goes on | told to stop again |
+| FINISHED | success (an `async` job: its program reports the result) | success: it was faster |
+| KILLED | failure: somebody outside killed it | killed, or timed out |
+| FAILED, ERROR | failure | killed, or timed out |
+| LOST, GONE, GONE_BY_OPERATOR | lost: the retry rule applies | the same, but a user's kill ends it |
+| DROPPED | never started: again, at no cost in retries | killed |
+| UNREACHABLE, UNKNOWN | fate uncertain: waited for, see `OnUncertain` | the same |
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from chronos_py.clock import Millis, iso_utc
+from chronos_py.model.history import AttemptRecord, RunRecord
+from chronos_py.model.job import OnUncertain, Token
+from chronos_py.model.messages import Acknowledge, Kill, Notify, Reconcile, StatusUpdate
+from chronos_py.model.run import Outcome, Phase, Run, TaskId, TaskState, Trigger
+from chronos_py.scheduler.book import Book, Entry
+from chronos_py.scheduler.release import Releaser
+from chronos_py.scheduler.retry import fault_delay, may_retry, retry_delay
+
+ALIVE = frozenset({TaskState.STAGING, TaskState.STARTING, TaskState.RUNNING, TaskState.KILLING})
+NO_WORD = frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
+AVOIDED = 10  # agents of failed attempts that a run remembers
+KILLED_BY_USER = frozenset({"user", "deleted", "purged"})
+
+_OUTCOMES = {
+    TaskState.LOST: Outcome.LOST,
+    TaskState.GONE: Outcome.LOST,
+    TaskState.GONE_BY_OPERATOR: Outcome.LOST,
+}
+
+
+class Lifecycle:
+    """Moves runs from launch to their end. Works on the book alone."""
+
+    def __init__(self, book: Book, releaser: Releaser) -> None:
+        self.book = book
+        self.releaser = releaser
+
+    # --- news
+
+    def update(self, news: StatusUpdate, now: Millis) -> None:
+        """Take one status update; the same one again changes nothing. It is acknowledged once that is stored."""
+        number = self.book.by_task.get(news.task_id)
+        run = self.book.runs.get(number) if number is not None else None
+        if run is None or not run.on_agent:
+            self._stray(news, run)
+        elif news.state in ALIVE:
+            self._alive(run, news, now)
+        elif news.state in NO_WORD:
+            self._no_word(run, now)
+        else:
+            self._ended(run, news, now)
+        if news.uuid:
+            self.book.effect(Acknowledge(news))
+
+    def _stray(self, news: StatusUpdate, run: Run | None) -> None:
+        """Stop a task that lives though its attempt was given up; leave what is not ours."""
+        if run is not None or news.state not in ALIVE:
+            return
+        try:
+            TaskId.parse(news.task_id)
+        except ValueError:
+            return
+        self.book.effect(Kill(news.task_id, news.agent_id, self.book.policy.tasks.kill_grace))
+
+    def _alive(self, run: Run, news: StatusUpdate, now: Millis) -> None:
+        started = run.started
+        phase = run.phase
+        if news.state == TaskState.RUNNING and phase is Phase.LAUNCHING:
+            phase, started = Phase.RUNNING, min(news.at, now) if news.at is not None else now
+        if phase is run.phase and not run.uncertain:
+            if phase is Phase.LAUNCHING:  # still being prepared: be patient again
+                self.book.update_run(run, deadline=now + self.book.policy.launch_patience)
+            return
+        run = self.book.update_run(
+            run,
+            phase=phase,
+            started=started,
+            uncertain=False,
+            agent_id=news.agent_id or run.agent_id,
+            host=news.host or run.host,
+        )
+        run = self.book.update_run(run, deadline=self._next_deadline(run, now))
+        if run.killing:
+            self._tell_to_stop(run, now)
+
+    def _next_deadline(self, run: Run, now: Millis) -> Millis | None:
+        """Return when a confirmed task next needs attention."""
+        if run.phase is Phase.LAUNCHING:
+            return now + self.book.policy.launch_patience
+        entry = self.book.owner(run)
+        limit = entry.job.max_completion_time if entry else 0
+        return (run.started or now) + limit * 1000 if limit > 0 else None
+
+    def _no_word(self, run: Run, now: Millis) -> None:
+        if not run.uncertain:
+            self.book.update_run(run, uncertain=True, deadline=now + self.book.policy.unknown_task_timeout)
+
+    def _ended(self, run: Run, news: StatusUpdate, now: Millis) -> None:
+        entry = self.book.owner(run)
+        if run.started is None and news.state not in (TaskState.DROPPED, TaskState.ERROR):
+            run = self.book.update_run(run, started=min(news.at or now, now))
+        if news.state == TaskState.FINISHED:
+            if entry and entry.job.is_async and not run.killing and not run.reported:
+                self.book.update_run(run, phase=Phase.REPORTING, deadline=self._next_deadline(run, now))
+                return
+            outcome = Outcome.FAILED if run.reported == "failure" else Outcome.SUCCESS
+        elif run.killing in KILLED_BY_USER:
+            outcome = Outcome.KILLED
+        elif run.killing == "timeout":
+            outcome = Outcome.TIMED_OUT
+        elif news.state == TaskState.DROPPED:
+            self._never_started(run, news, now)
+            return
+        else:
+            outcome = _OUTCOMES.get(TaskState(news.state), Outcome.FAILED)
+        self.conclude(run, outcome, now, news)
+
+    # --- what is due
+
+    def wake(self, run: Run, now: Millis) -> None:
+        """Look at a run whose timer went off; does nothing when the reason is gone."""
+        entry = self.book.owner(run)
+        if run.phase is Phase.RETRYING and run.not_before <= now:
+            self.requeue(run)
+        elif run.phase is Phase.QUEUED:
+            if run.attempt == 0 and run.expires is not None and run.expires < now and entry:
+                self.leave_out(run, now, "late")
+        elif run.deadline is not None and run.deadline <= now:
+            self._past_deadline(run, now)
+
+    def requeue(self, run: Run) -> None:
+        entry = self.book.owner(run)
+        run = self.book.update_run(run, phase=Phase.QUEUED)
+        if entry:
+            self.book.enqueue(entry, run)
+
+    def _past_deadline(self, run: Run, now: Millis) -> None:
+        if run.uncertain:
+            self._give_up(run, now)
+        elif run.killing:
+            self._tell_to_stop(run, now)
+        elif run.phase is Phase.LAUNCHING:
+            self.doubt(run, now)
+        elif run.phase is Phase.RUNNING:
+            self.stop(run, "timeout", now)
+        else:
+            self.conclude(run, Outcome.TIMED_OUT, now)
+
+    def doubt(self, run: Run, now: Millis) -> None:
+        """Ask after a task of which nothing is known; its run waits for the answer, or for the end of patience."""
+        self.book.update_run(run, uncertain=True, deadline=now + self.book.policy.unknown_task_timeout)
+        self.book.effect(Reconcile(((run.task_id, run.agent_id),)))
+
+    def _give_up(self, run: Run, now: Millis) -> None:
+        entry = self.book.owner(run)
+        again = entry is None or entry.job.on_uncertain is not OnUncertain.SKIP
+        self.conclude(run, Outcome.LOST, now, reason="no word of the task for too long", retry=again)
+
+    # --- stopping
+
+    def stop(self, run: Run, why: str, now: Millis) -> None:
+        """Have a task stopped; its end comes as news. A run without a task ends here."""
+        if run.on_agent:
+            run = self.book.update_run(run, killing=why)
+            self._tell_to_stop(run, now)
+        elif run.phase is Phase.REPORTING or why == "timeout":
+            self.conclude(run, Outcome.TIMED_OUT if why == "timeout" else Outcome.KILLED, now, reason=why)
+        else:
+            self.end(run, Outcome.KILLED, now, why)
+
+    def _tell_to_stop(self, run: Run, now: Millis) -> None:
+        entry = self.book.owner(run)
+        grace = self.book.policy.tasks.kill_grace
+        if entry and entry.job.kill_grace is not None:
+            grace = entry.job.kill_grace
+        self.book.effect(Kill(run.task_id, run.agent_id, grace))
+        if not run.uncertain:
+            self.book.update_run(run, deadline=now + int(grace * 1000) + self.book.policy.kill_patience)
+
+    # --- ends
+
+    def _never_started(self, run: Run, news: StatusUpdate, now: Millis) -> None:
+        self._record_attempt(run, Outcome.LOST, now, news)
+        delay = fault_delay(run)
+        self._leave_agent(run)
+        run = self._next_attempt(run, now + delay, faults=run.faults + 1)
+        if delay == 0:
+            self.requeue(run)
+
+    def _next_attempt(self, run: Run, not_before: Millis, **changes: object) -> Run:
+        avoid = (*(agent for agent in run.avoid if agent != run.agent_id), run.agent_id)[-AVOIDED:]
+        run = self.book.update_run(
+            run,
+            phase=Phase.RETRYING,
+            attempt=run.attempt + 1,
+            not_before=not_before,
+            avoid=avoid,
+            agent_id="",
+            host="",
+            launched=None,
+            started=None,
+            deadline=None,
+            killing="",
+            uncertain=False,
+            reported="",
+            **changes,
+        )
+        self.book.timers.set(not_before, run.id)
+        return run
+
+    def _leave_agent(self, run: Run) -> None:
+        entry = self.book.owner(run)
+        if entry:
+            entry.playing -= 1
+
+    def conclude(
+        self,
+        run: Run,
+        outcome: Outcome,
+        now: Millis,
+        news: StatusUpdate | None = None,
+        *,
+        reason: str = "",
+        retry: bool = True,
+    ) -> None:
+        """End the run's present attempt, and the run with it unless another attempt is due."""
+        entry = self.book.owner(run)
+        self._record_attempt(run, outcome, now, news, reason)
+        self._leave_agent(run)
+        reason = reason or (news.message if news else "")
+        if entry and retry and outcome not in (Outcome.SUCCESS, Outcome.KILLED) and self._another_try(entry, run):
+            self._next_attempt(run, now + retry_delay(entry.job, run, self.book.policy.failure_retry))
+            self.releaser.settle(entry, now)
+        else:
+            self.end(run, outcome, now, reason, attempts=run.attempt + 1)
+
+    @staticmethod
+    def _another_try(entry: Entry, run: Run) -> bool:
+        """Tell whether a failed run is tried again; one of a disabled job only when a user asked for it."""
+        return may_retry(entry.job, run) and (not entry.job.disabled or run.trigger is Trigger.MANUAL)
+
+    def leave_out(self, run: Run, now: Millis, reason: str) -> None:
+        """End a queued run that must not start any more."""
+        self.end(run, Outcome.SKIPPED, now, reason)
+
+    def end(self, run: Run, outcome: Outcome, now: Millis, reason: str = "", attempts: int | None = None) -> None:
+        """End a run for good: a ledger row, the job's counters, its children, its next run."""
+        entry = self.book.owner(run)
+        if entry and run.phase is Phase.QUEUED:
+            if run.id in self.book.queue:
+                entry.playing -= 1
+            else:
+                entry.line.remove(run.id)
+        self._record_run(run, outcome, now, reason, run.attempt if attempts is None else attempts)
+        self.book.drop_run(run)
+        if entry is None:
+            return
+        if outcome is Outcome.SUCCESS:
+            self._count_success(entry, run, now)
+        elif outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST):
+            self._count_failure(entry, run, now, reason)
+        else:
+            self.releaser.parent_unsuccessful(entry, run.due)
+        self.releaser.disable_if_exhausted(entry, now)
+        self.releaser.settle(entry, now)
+
+    def _count_success(self, entry: Entry, run: Run, now: Millis) -> None:
+        state = entry.state
+        self.book.put_state(
+            entry,
+            replace(
+                state,
+                success_count=state.success_count + 1,
+                errors_since_last_success=0,
+                last_success=iso_utc(now),
+                elements_processed=state.elements_processed + run.elements_processed,
+            ),
+        )
+        self._release_children(entry, run, now)
+
+    def _release_children(self, entry: Entry, run: Run, now: Millis) -> None:
+        token = Token(run.id, run.due, run.roots)
+        self.releaser.parent_succeeded(entry, token, now, rerun=run.trigger is Trigger.MANUAL)
+
+    def _count_failure(self, entry: Entry, run: Run, now: Millis, reason: str) -> None:
+        state = entry.state
+        state = replace(
+            state,
+            error_count=state.error_count + 1,
+            errors_since_last_success=state.errors_since_last_success + 1,
+            last_error=iso_utc(now),
+        )
+        self.book.put_state(entry, state)
+        limit = self.book.policy.disable_after_failures
+        too_many = 0 < limit <= state.errors_since_last_success and run.trigger is not Trigger.MANUAL
+        if too_many and not entry.job.disabled:
+            self.book.put_job(entry, replace(entry.job, disabled=True))
+        self.book.effect(
+            Notify("disabled" if too_many else "failed", entry.job, state, now, task_id=run.task_id, message=reason)
+        )
+        if entry.job.soft_error:
+            self._release_children(entry, run, now)
+        else:
+            self.releaser.parent_unsuccessful(entry, run.due)
+
+    # --- records
+
+    def _record_attempt(
+        self, run: Run, outcome: Outcome, now: Millis, news: StatusUpdate | None, reason: str = ""
+    ) -> None:
+        ended = now
+        if news and news.at is not None:
+            ended = max(run.started or run.launched or run.created, min(news.at, now))
+        self.book.record(
+            AttemptRecord(
+                run=run.id,
+                attempt=run.attempt,
+                task_id=run.task_id,
+                job=run.job,
+                agent_id=run.agent_id,
+                host=run.host,
+                launched=run.launched if run.launched is not None else run.created,
+                started=run.started,
+                ended=ended,
+                outcome=outcome,
+                state=news.state if news else "",
+                reason=reason or (news.reason if news else ""),
+                message=news.message if news else "",
+                exit_code=news.exit_code if news else None,
+                signal=news.signal if news else None,
+            )
+        )
+
+    def record_skipped(self, run: Run, now: Millis, reason: str) -> None:
+        """Account for a run that went with its job."""
+        self._record_run(run, Outcome.SKIPPED, now, reason, run.attempt)
+
+    def _record_run(self, run: Run, outcome: Outcome, now: Millis, reason: str, attempts: int) -> None:
+        entry = self.book.jobs.get(run.job)
+        self.book.record(
+            RunRecord(
+                run=run.id,
+                job=run.job,
+                trigger=run.trigger,
+                due=run.due,
+                created=run.created,
+                ended=now,
+                outcome=outcome,
+                reason=reason,
+                attempts=attempts,
+                started=run.started,
+                index=run.index,
+                last_index=run.index,
+                version=run.version,
+                arguments=run.arguments,
+                causes=run.causes,
+                owner=entry.job.owner if entry else "",
+                elements_processed=run.elements_processed,
+                task_id=run.task_id if attempts else "",
+                host=run.host,
+            )
+        )

@@ -1,0 +1,117 @@
+"""Runs that wait for a place: by priority, then due time, then age; in lines of equal needs.
+
+Runs with equal needs (a *shape*) stand in one line. When the first of a line fits nowhere, none of that line does, so
+a placement round looks at each shape that is stuck once, however many runs wait behind it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from chronos_py.clock import Millis
+from chronos_py.model.job import Constraint
+from chronos_py.model.resources import Resources
+
+
+class Shape(NamedTuple):
+    """What a run asks of an agent."""
+
+    need: Resources
+    constraints: tuple[Constraint, ...] = ()
+
+
+Key = tuple[int, Millis, int, int]  # minus priority, due time, run number, number of the push: smaller goes first
+
+
+class RunQueue:
+    """Waiting runs in order. Every operation costs the logarithm of a line's length, at most.
+
+    A run that is removed stays in its line as an entry that no longer stands; a line of mostly such entries is
+    rebuilt.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[Shape, list[Key]] = {}
+        self._places: dict[int, tuple[Shape, Key]] = {}
+        self._standing: Counter[Shape] = Counter()
+        self._levels: Counter[int] = Counter()
+        self._pushes = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, run: int) -> bool:
+        return run in self._places
+
+    @property
+    def levels(self) -> dict[int, int]:
+        """Return how many runs wait at each priority."""
+        return {level: count for level, count in self._levels.items() if count}
+
+    @property
+    def shapes(self) -> list[Shape]:
+        return list(self._lines)
+
+    def push(self, run: int, shape: Shape, priority: int, due: Millis) -> None:
+        """Add a run, or give it a new place."""
+        self.remove(run)
+        self._pushes += 1
+        key = (-priority, due, run, self._pushes)
+        self._places[run] = (shape, key)
+        heapq.heappush(self._lines.setdefault(shape, []), key)
+        self._standing[shape] += 1
+        self._levels[priority] += 1
+
+    def remove(self, run: int) -> None:
+        """Take a run out; an absent one is no error."""
+        place = self._places.pop(run, None)
+        if place is None:
+            return
+        shape, key = place
+        self._levels[-key[0]] -= 1
+        self._standing[shape] -= 1
+        line = self._lines[shape]
+        if line[0] == key:
+            heapq.heappop(line)
+        self._tidy(shape, line)
+
+    def _tidy(self, shape: Shape, line: list[Key]) -> None:
+        """Drop entries that no longer stand from the head of a line, all of them when they are most of it."""
+        if len(line) > 2 * self._standing[shape] + 100:
+            line[:] = [key for key in line if self._stands(key)]
+            heapq.heapify(line)
+        while line and not self._stands(line[0]):
+            heapq.heappop(line)
+        if not line:
+            del self._lines[shape], self._standing[shape]
+
+    def _stands(self, key: Key) -> bool:
+        place = self._places.get(key[2])
+        return place is not None and place[1] == key
+
+    def shape_of(self, run: int) -> Shape:
+        """Return the needs of a waiting run. Raises KeyError."""
+        return self._places[run][0]
+
+    def in_order(self, stuck: Collection[Shape]) -> Iterator[tuple[int, Shape]]:
+        """Yield (run, shape), first in order first. The consumer may put shapes into `stuck` meanwhile: their lines
+        are left from then on. The queue must not be changed before the iterator is done with."""
+        lines = [(shape, line.copy()) for shape, line in self._lines.items()]
+        heads = [(line[0], position) for position, (_, line) in enumerate(lines)]
+        heapq.heapify(heads)
+        while heads:
+            key, position = heads[0]
+            shape, line = lines[position]
+            if shape in stuck:
+                heapq.heappop(heads)
+                continue
+            if self._stands(key):
+                yield key[2], shape
+            heapq.heappop(line)
+            if line:
+                heapq.heapreplace(heads, (line[0], position))
+            else:
+                heapq.heappop(heads)

@@ -1,0 +1,492 @@
+"""The service thread: the only writer. Inbox -> engine -> store -> effects -> view, one turn after the other.
+
+Any thread may post; nobody waits for the engine but a caller for its own answer. All that arrived since the last turn
+is handled in one, and stored with one durable commit; only then are effects carried out and callers answered.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from chronos_py.clock import Clock, Millis
+from chronos_py.drivers.base import Driver, DriverStatus
+from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable
+from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
+from chronos_py.model.messages import DriverReady, Effect, Event, HistoryWritten, Notify, Put, Request
+from chronos_py.model.run import Outcome
+from chronos_py.model.view import View, Waiting
+from chronos_py.persistence.base import JobStore
+from chronos_py.scheduler.book import Policy, Turn
+from chronos_py.scheduler.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+LONGEST_SLEEP_S = 1.0  # the clock may be set while we sleep
+LONGEST_BACK_OFF_S = 10.0
+SAMPLES = 1028  # durations kept per job, as many as Chronos's histograms hold
+
+
+class Outbox(Protocol):
+    """Takes committed history records; writes them behind."""
+
+    def submit(self, items: Sequence[tuple[int, HistoryRecord]]) -> None: ...
+
+    def lag(self) -> int: ...
+
+
+class Gauges(Protocol):
+    """Where the service leaves its figures; all times in seconds."""
+
+    def turn(self, events: int, changes: int, handled: float, committed: float) -> None: ...
+
+
+class NoGauges:
+    def turn(self, events: int, changes: int, handled: float, committed: float) -> None:
+        """Keep nothing."""
+
+
+@dataclass(slots=True)
+class Posted:
+    """An event in the inbox; `answer` is set when a caller waits for it."""
+
+    event: Event
+    answer: Future[Any] | None = None
+
+
+class Inbox:
+    """Two banks: writers fill one while the service empties the other, so that nobody waits for a turn to end."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._bank: list[Posted] = []
+        self._filled = threading.Condition()
+        self._poked = False
+
+    def __len__(self) -> int:
+        return len(self._bank)
+
+    def put(self, item: Posted) -> None:
+        """Add an event. Raises Overloaded for a request when the bank is full; a driver's events always fit, for
+        their number is bound by what was launched and offered."""
+        with self._filled:
+            if item.answer is not None and len(self._bank) >= self._limit:
+                raise Overloaded(f"{len(self._bank)} requests wait already")
+            self._bank.append(item)
+            if len(self._bank) == 1:
+                self._filled.notify()
+
+    def poke(self) -> None:
+        """Wake the service though nothing was added."""
+        with self._filled:
+            self._poked = True
+            self._filled.notify()
+
+    def swap(self, timeout: float) -> list[Posted]:
+        """Return all that has arrived, waiting up to `timeout` seconds for something."""
+        with self._filled:
+            if not self._bank and not self._poked and timeout > 0:
+                self._filled.wait(timeout)
+            self._poked = False
+            bank, self._bank = self._bank, []
+            return bank
+
+
+class Subscription:
+    """A bounded stream of changes for one reader; a slow reader misses the oldest and is told how many."""
+
+    def __init__(self, close: Callable[[Subscription], None], limit: int = 1000) -> None:
+        self._items: deque[tuple[str, dict[str, Any]]] = deque(maxlen=limit)
+        self._filled = threading.Condition()
+        self._close = close
+        self.missed = 0
+
+    def put(self, kind: str, detail: dict[str, Any]) -> None:
+        with self._filled:
+            if len(self._items) == self._items.maxlen:
+                self.missed += 1
+            self._items.append((kind, detail))
+            self._filled.notify()
+
+    def get(self, timeout: float) -> tuple[str, dict[str, Any]] | None:
+        """Return the next change, None when none came within `timeout` seconds."""
+        with self._filled:
+            if not self._items:
+                self._filled.wait(timeout)
+            return self._items.popleft() if self._items else None
+
+    def close(self) -> None:
+        self._close(self)
+
+
+class WaitingView:
+    """Looks like a mapping from run number to Waiting; made when asked for."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def get(self, number: int, default: Waiting | None = None) -> Waiting | None:
+        return self._service.why(number) or default
+
+    def __getitem__(self, number: int) -> Waiting:
+        found = self._service.why(number)
+        if found is None:
+            raise KeyError(number)
+        return found
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and self._service.why(number) is not None
+
+
+@dataclass(slots=True)
+class _Batch:
+    posted: list[Posted]
+    results: list[tuple[Posted, Any, BaseException | None]] = field(default_factory=list)
+
+
+class Service:
+    """Owns all state while this node leads. `start` and `stop` once; everything else from any thread."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        driver: Driver,
+        outbox: Outbox,
+        history: Any,
+        clock: Clock,
+        policy: Policy | None = None,
+        notify: Callable[[Notify], None] | None = None,
+        gauges: Gauges | None = None,
+        inbox_limit: int = 10_000,
+        durations: Callable[[], Any] | None = None,
+        monotonic: Callable[[], float] | None = None,
+    ) -> None:
+        self.view = View()
+        self.history = history
+        self.driver = driver
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+        self._policy = policy or Policy()
+        self._notify = notify or _log_notice
+        self._gauges = gauges or NoGauges()
+        self._monotonic = monotonic or time.monotonic
+        self._inbox = Inbox(inbox_limit)
+        self._engine = Engine(self._policy)
+        self._epoch = 0
+        self._samples: dict[str, deque[int]] = {}
+        self._seed = durations
+        self._subscriptions: set[Subscription] = set()
+        self._leading = False
+        self._deposed = False
+        self._driver_started = False
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._problem = "starting"
+        self._last_turn = self._monotonic()
+
+    # --- life
+
+    def start(self) -> None:
+        """Start the thread. It leads as soon as the store can be read."""
+        self._thread = threading.Thread(target=self._run, name="service", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Finish the turn under way and stop; tasks run on."""
+        self._stopping.set()
+        self._inbox.poke()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        if self._driver_started:
+            self.driver.stop()
+            self._driver_started = False
+        for item in self._inbox.swap(0):
+            if item.answer is not None:
+                item.answer.set_exception(NotLeader("the server is stopping"))
+
+    # --- callers
+
+    def post(self, event: Event) -> None:
+        """Hand in an event that nobody waits for. Never blocks."""
+        self._inbox.put(Posted(event))
+
+    def call(self, request: Request, timeout: float = 30.0) -> Any:
+        """Hand in a request and return its answer once that is durable. Raises ChronosError; nothing changed then,
+        except after a time-out, when the request may still be carried out."""
+        if not self._leading:
+            raise NotLeader(f"this node does not lead: {self._problem}")
+        answer: Future[Any] = Future()
+        self._inbox.put(Posted(request, answer))
+        try:
+            return answer.result(timeout)
+        except TimeoutError:
+            answer.cancel()
+            raise Overloaded(f"no answer within {timeout:g} s") from None
+
+    def now(self) -> Millis:
+        return self._clock.now()
+
+    def histogram(self, job: str) -> Sequence[int]:
+        """Return the newest durations of successes, due time to end, in milliseconds, oldest first."""
+        return list(self._samples.get(job, ()))
+
+    def why(self, run: int) -> Waiting | None:
+        return self._engine.why(run)
+
+    def subscribe(self) -> Subscription:
+        subscription = Subscription(self._subscriptions.discard)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def queue_levels(self) -> dict[int, int]:
+        """Return how many runs wait for a place, by priority."""
+        return self._engine.book.queue.levels
+
+    def health(self) -> dict[str, Any]:
+        """Return how this node is; `ready` means that it leads and that launches reach machines."""
+        driver = self.driver.status() if self._driver_started else DriverStatus("none", False)
+        return {
+            "ready": self._leading and driver.live,
+            "leading": self._leading,
+            "problem": self._problem,
+            "driver": {"name": driver.name, "live": driver.live, **driver.detail},
+            "inbox": len(self._inbox),
+            "queue": len(self._engine.book.queue),
+            "runs": len(self.view.runs),
+            "jobs": len(self.view.jobs),
+            "quarantined": len(self.view.quarantined),
+            "historyLag": self._outbox.lag(),
+            "sinceLastTurn": round(self._monotonic() - self._last_turn, 3),
+        }
+
+    # --- the thread
+
+    def _run(self) -> None:
+        back_off = 0.1
+        while not self._stopping.is_set():
+            try:
+                if not self._leading:
+                    self._take_over()
+                    back_off = 0.1
+                self.step(self._pause())
+            except StaleLeader as error:
+                self._resign(f"deposed: {error}")
+                self._deposed = True
+                self._refuse_until_stopped()
+            except StoreUnavailable as error:
+                self._resign(f"store unavailable: {error}")
+                self._wait(back_off)
+                back_off = min(back_off * 2, LONGEST_BACK_OFF_S)
+            except Exception:
+                log.exception("the service's turn failed; reading everything again")
+                self._resign("a bug: see the log")
+                self._wait(back_off)
+                back_off = min(back_off * 2, LONGEST_BACK_OFF_S)
+
+    def _wait(self, seconds: float) -> None:
+        self._stopping.wait(seconds)
+        self._refuse(self._inbox.swap(0))
+
+    def _refuse(self, items: list[Posted]) -> None:
+        """Answer callers that this node does not lead. A driver's news is not acknowledged, so it comes again."""
+        for item in items:
+            if item.answer is not None and not item.answer.cancelled():
+                item.answer.set_exception(NotLeader(f"this node does not lead: {self._problem}"))
+
+    def _refuse_until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
+
+    def _resign(self, problem: str) -> None:
+        if self._leading or self._problem != problem:
+            log.error("not leading", reason=problem)
+        self._leading = False
+        self._problem = problem
+        self.view.leader = False
+
+    def _take_over(self) -> None:
+        """Become the writer, read everything, and tell the driver what to ask after."""
+        self._epoch = self._store.open_epoch()
+        snapshot = self._store.load()
+        engine = Engine(self._policy)
+        engine.offers = self._engine.offers
+        engine.load(snapshot.jobs, snapshot.states, snapshot.runs, snapshot.meta, snapshot.outbox, self._clock.now())
+        self._engine = engine
+        if self._seed is not None:
+            seed, self._seed = self._seed, None
+            self._samples = {job: deque(values, maxlen=SAMPLES) for job, values in seed().items()}
+        framework_id = str(snapshot.meta.get("framework_id", ""))
+        if self._driver_started:
+            engine.handle(DriverReady(), self._clock.now())
+        turn = engine.flush()
+        self._store.commit(self._epoch, turn.changes)
+        self._publish_all(snapshot.quarantined)
+        self._outbox.submit(sorted(snapshot.outbox.items()))
+        self._after_commit(turn)
+        self._leading, self._problem, self.view.leader = True, "", True
+        log.info("leading", epoch=self._epoch, jobs=len(snapshot.jobs), runs=len(snapshot.runs))
+        if not self._driver_started:
+            self._driver_started = True
+            self.driver.start(self.post, framework_id)
+
+    def _pause(self) -> float:
+        """Return how many seconds to wait for events."""
+        wake = self._engine.next_wake
+        if wake is None:
+            return LONGEST_SLEEP_S
+        return min(max(0.0, (wake - self._clock.now()) / 1000), LONGEST_SLEEP_S)
+
+    def step(self, timeout: float = 0.0) -> int:
+        """Do one turn; return how many events it took. Raises StoreUnavailable when it could not be stored."""
+        posted = self._inbox.swap(timeout)
+        began = self._monotonic()
+        self._last_turn = began
+        batch = self._handle(posted)
+        handled = self._monotonic()
+        turn = self._engine.flush()
+        try:
+            if turn.changes:
+                self._store.commit(self._epoch, turn.changes)
+        except StoreUnavailable as error:
+            for item, _, _ in batch.results:
+                _answer(item, None, error)
+            raise
+        committed = self._monotonic()
+        self._publish(turn)
+        self._after_commit(turn)
+        for item, value, problem in batch.results:
+            _answer(item, value, problem)
+        if turn.changes or posted:
+            self._gauges.turn(len(posted), len(turn.changes), handled - began, committed - handled)
+        return len(posted)
+
+    def _handle(self, posted: list[Posted]) -> _Batch:
+        """Let the engine take all events and what is due. An event that it cannot digest is set aside, and the turn
+        begun again from the store without it: one bad event must not stop the others."""
+        while True:
+            batch, offers, item = _Batch(posted), dict(self._engine.offers), None
+            try:
+                for item in posted:
+                    now = self._clock.now()
+                    try:
+                        batch.results.append((item, self._engine.handle(item.event, now), None))
+                    except ChronosError as error:
+                        batch.results.append((item, None, error))
+                item = None
+                self._engine.advance(self._clock.now())
+                return batch
+            except Exception as error:
+                if item is None:
+                    raise
+                log.exception("an event could not be handled and is left out", event_type=type(item.event).__name__)
+                _answer(item, None, error)
+                posted = [other for other in posted if other is not item]
+                self._reload(offers)
+
+    def _reload(self, offers: dict[str, Any]) -> None:
+        """Forget what the turn has done so far: read the engine's state again."""
+        snapshot, ready = self._store.load(), self._engine.driver_ready
+        self._engine = Engine(self._policy)
+        self._engine.offers = offers
+        self._engine.driver_ready = ready
+        self._engine.load(
+            snapshot.jobs, snapshot.states, snapshot.runs, snapshot.meta, snapshot.outbox, self._clock.now()
+        )
+
+    # --- after the commit
+
+    def _publish_all(self, quarantined: list[Any]) -> None:
+        jobs = {name: entry.view() for name, entry in self._engine.book.jobs.items()}
+        view = View(jobs=jobs, runs=dict(self._engine.book.runs), quarantined=quarantined)
+        view.waiting = WaitingView(self)  # type: ignore[assignment]  # a mapping as far as readers go
+        view.changed = self.view.changed + 1
+        self.view = view
+
+    def _publish(self, turn: Turn) -> None:
+        """Put new records in the view: all of a turn's in one step, so that no reader sees half of it."""
+        view = self.view
+        if turn.jobs:
+            seen = {name: self._engine.job_view(name) for name in turn.jobs}
+            present = {name: job for name, job in seen.items() if job is not None}
+            if len(present) != len(seen):
+                for name in seen.keys() - present.keys():
+                    view.jobs.pop(name, None)
+            view.jobs.update(present)
+            view.changed += 1
+        if turn.runs:
+            runs = self._engine.book.runs
+            view.runs.update({number: runs[number] for number in turn.runs if number in runs})
+            for number in turn.runs:
+                if number not in runs:
+                    view.runs.pop(number, None)
+
+    def _after_commit(self, turn: Turn) -> None:
+        records: list[tuple[int, HistoryRecord]] = [
+            (int(change.key), change.value)
+            for change in turn.changes
+            if isinstance(change, Put) and isinstance(change.value, RunRecord | AttemptRecord)
+        ]
+        if records:
+            self._outbox.submit(records)
+            for _, record in records:
+                self._sample(record)
+        for effect in turn.effects:
+            self._perform(effect)
+        if self._subscriptions:
+            self._tell(turn, records)
+
+    def _sample(self, record: HistoryRecord) -> None:
+        if isinstance(record, RunRecord) and record.outcome is Outcome.SUCCESS and record.attempts:
+            samples = self._samples.get(record.job)
+            if samples is None:
+                samples = self._samples[record.job] = deque(maxlen=SAMPLES)
+            samples.append(max(0, record.ended - record.due))
+
+    def _perform(self, effect: Effect) -> None:
+        try:
+            if isinstance(effect, Notify):
+                self._notify(effect)
+            else:
+                self.driver.perform(effect)
+        except Exception:
+            log.exception("an effect failed", effect=type(effect).__name__)
+
+    def _tell(self, turn: Turn, records: list[tuple[int, HistoryRecord]]) -> None:
+        news: list[tuple[str, dict[str, Any]]] = []
+        for number in turn.runs:
+            run = self.view.runs.get(number)
+            if run is not None:
+                news.append(("run", {"run": number, "job": run.job, "phase": run.phase.value, "attempt": run.attempt}))
+        for _, record in records:
+            if isinstance(record, RunRecord):
+                news.append(("ended", {"run": record.run, "job": record.job, "outcome": record.outcome.value}))
+        news.extend(("job", {"job": name, "present": name in self.view.jobs}) for name in turn.jobs)
+        for subscription in list(self._subscriptions):
+            for kind, detail in news:
+                subscription.put(kind, detail)
+
+    def history_written(self, up_to: int) -> None:
+        """Note that history has all records up to this number: the job store may forget them."""
+        self.post(HistoryWritten(up_to))
+
+
+def _answer(item: Posted, value: Any, problem: BaseException | None) -> None:
+    if item.answer is None or not item.answer.set_running_or_notify_cancel():
+        return
+    if problem is None:
+        item.answer.set_result(value)
+    else:
+        item.answer.set_exception(problem)
+
+
+def _log_notice(notice: Notify) -> None:
+    log.info("notice", kind=notice.kind, job=notice.job.name, task=notice.task_id, reason=notice.message)
