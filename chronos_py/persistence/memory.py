@@ -123,12 +123,6 @@ class MemoryHistoryStore:
             for number in gone:
                 del self._runs[number]
                 self._attempts.pop(number, None)
-            for number in [number for number in self._attempts if number not in self._runs]:
-                attempts = self._attempts[number]
-                for attempt in [a for a, record in attempts.items() if record.ended < older_than]:
-                    del attempts[attempt]
-                if not attempts:
-                    del self._attempts[number]
             return len(gone)
 
     def gaps(self, job: str, version: int, up_to: int, start: int = 0) -> list[Gap]:

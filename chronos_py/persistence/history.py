@@ -1,0 +1,436 @@
+"""Ended runs and attempts in a SQL database, by default `history.sqlite` beside the job store.
+
+A record lies in the job store's outbox until it is known to be here, and writing it again replaces it: so this store
+need not keep step. The outbox forgets what `write` has taken, so that must be on disk by then: synchronous=FULL, which
+costs one sync a batch. (With NORMAL a loss of power takes back all since the last checkpoint, up to megabytes.)
+
+History must never stop scheduling: a damaged SQLite file is renamed aside (`history.sqlite.damaged-<time>`), said so
+loudly, and a new one is begun.
+
+Statements are written for no database in particular; upserts alone differ by dialect. They write many rows each: see
+`sqlite.py` for what a statement a row would cost.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+
+from chronos_py.clock import Millis
+from chronos_py.errors import StoreUnavailable
+from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
+from chronos_py.model.run import Outcome, Trigger
+from chronos_py.persistence.base import RunQuery
+from chronos_py.persistence.ledger import Gap, find_gaps
+
+log = structlog.get_logger(__name__)
+R = TypeVar("R")
+Noun = TypeVar("Noun", RunRecord, AttemptRecord)
+
+VERSION = 1
+STEPS: dict[int, Sequence[str]] = {}  # the statements that turn version n into version n + 1
+
+SIZES = (256, 64, 16, 4, 1)  # rows per statement; each is compiled once
+PRUNED_AT_ONCE = 500  # runs: some ten milliseconds of holding the write lock
+LOG_LIMIT = 16 * 1024 * 1024  # bytes the write-ahead log keeps on disk
+SQLITE_NOTADB, SQLITE_CORRUPT = 26, 11
+BIGGEST = 2**63 - 1
+
+_Int = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # in SQLite, INTEGER is 64 bits, and the row's own number
+
+metadata = sa.MetaData()
+layout = sa.Table("layout", metadata, sa.Column("version", sa.Integer, nullable=False))
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run", _Int, primary_key=True, autoincrement=False),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("triggered_by", sa.Text, nullable=False),
+    sa.Column("due", _Int, nullable=False),
+    sa.Column("created", _Int, nullable=False),
+    sa.Column("ended", _Int, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("attempts", _Int, nullable=False),
+    sa.Column("started", _Int),
+    sa.Column("first_index", _Int),
+    sa.Column("last_index", _Int),
+    sa.Column("last_due", _Int),
+    sa.Column("version", _Int, nullable=False),
+    sa.Column("into_run", _Int),
+    sa.Column("arguments", sa.Text),
+    sa.Column("causes", sa.Text, nullable=False),  # run numbers, a space between
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("elements_processed", _Int, nullable=False),
+    sa.Column("task_id", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    # A job's runs newest first; with all that `durations` needs, so that it reads no rows.
+    sa.Index("runs_of_job", "job", "run", "due", "ended", "outcome", "attempts"),
+    sa.Index("runs_ended", "ended", "run"),
+    sa.Index("runs_outcome", "outcome", "run"),
+    sa.Index("runs_owner", "owner", "run"),
+)
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("run", _Int, primary_key=True, autoincrement=False),
+    sa.Column("attempt", _Int, primary_key=True, autoincrement=False),
+    sa.Column("task_id", sa.Text, nullable=False),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("agent_id", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("launched", _Int, nullable=False),
+    sa.Column("started", _Int),
+    sa.Column("ended", _Int, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("exit_code", _Int),
+    sa.Column("signal", _Int),
+    sa.Index("attempts_of_job", "job", "launched"),
+)
+
+
+def _run_row(r: RunRecord) -> tuple[Any, ...]:
+    causes = " ".join(map(str, r.causes))
+    return (r.run, r.job, r.trigger.value, r.due, r.created, r.ended, r.outcome.value, r.reason, r.attempts, r.started,
+            r.index, r.last_index, r.last_due, r.version, r.into, r.arguments, causes, r.owner, r.elements_processed,
+            r.task_id, r.host)  # fmt: skip
+
+
+def _run_of(row: Sequence[Any]) -> RunRecord:
+    run, job, trigger, due, created, ended, outcome, reason, tries, started, first, last, last_due, version, into, \
+        arguments, causes, owner, elements, task_id, host = row  # fmt: skip
+    return RunRecord(run, job, Trigger(trigger), due, created, ended, Outcome(outcome), reason, tries, started, first,
+                     last, last_due, version, into, arguments, tuple(map(int, causes.split())), owner, elements,
+                     task_id, host)  # fmt: skip
+
+
+def _attempt_row(a: AttemptRecord) -> tuple[Any, ...]:
+    return (a.run, a.attempt, a.task_id, a.job, a.agent_id, a.host, a.launched, a.started, a.ended, a.outcome.value,
+            a.state, a.reason, a.message, a.exit_code, a.signal)  # fmt: skip
+
+
+def _attempt_of(row: Sequence[Any]) -> AttemptRecord:
+    run, attempt, task_id, job, agent, host, launched, started, ended, outcome, state, reason, message, code, signal = (
+        row
+    )
+    return AttemptRecord(run, attempt, task_id, job, agent, host, launched, started, ended, Outcome(outcome), state,
+                         reason, message, code, signal)  # fmt: skip
+
+
+def sqlite_url(data_dir: str | Path) -> str:
+    """Return where history lies by default."""
+    return f"sqlite:///{Path(data_dir).absolute() / 'history.sqlite'}"
+
+
+class SqlHistoryStore:
+    """A HistoryStore in the database at `url`. All methods may be called from any thread.
+
+    The database is first used by the first call, so a server may start before its database does.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 10.0,
+        version: int = VERSION,
+        steps: Mapping[int, Sequence[str]] | None = None,
+    ) -> None:
+        """`timeout` in seconds: how long to wait for a locked SQLite file."""
+        address = sa.make_url(url)
+        self._version = version
+        self._steps = STEPS if steps is None else steps
+        self._file: Path | None = None
+        if address.get_backend_name() == "sqlite":
+            self._file = Path(address.database or "history.sqlite")
+            self._engine = sa.create_engine(address, connect_args={"timeout": timeout})
+            sa.event.listen(self._engine, "connect", _set_up_sqlite)
+        else:
+            self._engine = sa.create_engine(address, pool_pre_ping=True)
+        self._upserts: dict[tuple[str, int], tuple[str, list[str] | None]] = {}
+        self._lock = threading.Lock()
+        self._ready = False
+        self._generation = 0  # grows each time a damaged file was put aside
+
+    # --- the protocol
+
+    def write(self, records: Iterable[HistoryRecord]) -> None:
+        """See HistoryStore. Raises another error than StoreUnavailable when a record can never be written."""
+        by_run: dict[Any, RunRecord] = {}
+        by_attempt: dict[Any, AttemptRecord] = {}
+        for record in records:
+            if isinstance(record, RunRecord):
+                by_run[record.run] = record
+            else:
+                by_attempt[record.run, record.attempt] = record
+        run_rows, attempt_rows = list(map(_run_row, by_run.values())), list(map(_attempt_row, by_attempt.values()))
+        try:
+            self._write_rows(run_rows, attempt_rows)
+        except (ValueError, OverflowError, DataError):  # UnicodeEncodeError is a ValueError
+            self._write_rows(list(map(_cleaned, run_rows)), list(map(_cleaned, attempt_rows)))
+
+    def runs(self, query: RunQuery) -> list[RunRecord]:
+        wanted = sa.select(runs).order_by(runs.c.run.desc()).limit(max(0, query.limit))
+        for column, value in (
+            (runs.c.job, query.job),
+            (runs.c.outcome, query.outcome),
+            (runs.c.triggered_by, query.trigger),
+            (runs.c.owner, query.owner),
+        ):
+            if value is not None:
+                wanted = wanted.where(column == _clean_text(str(value)))
+        if query.due_from is not None:
+            wanted = wanted.where(runs.c.due >= query.due_from)
+        if query.due_to is not None:
+            wanted = wanted.where(runs.c.due < query.due_to)
+        if query.before_run is not None:
+            wanted = wanted.where(runs.c.run < query.before_run)
+        return _records(self._read(wanted), _run_of)
+
+    def run(self, number: int) -> RunRecord | None:
+        found = _records(self._read(sa.select(runs).where(runs.c.run == number)), _run_of)
+        return found[0] if found else None
+
+    def attempts(self, run: int) -> list[AttemptRecord]:
+        wanted = sa.select(attempts).where(attempts.c.run == run).order_by(attempts.c.attempt)
+        return _records(self._read(wanted), _attempt_of)
+
+    def recent_attempts(self, job: str, limit: int) -> list[AttemptRecord]:
+        c = attempts.c
+        order = (c.launched.desc(), c.run.desc(), c.attempt.desc())
+        wanted = sa.select(attempts).where(c.job == _clean_text(job)).order_by(*order).limit(max(0, limit))
+        return _records(self._read(wanted), _attempt_of)
+
+    def durations(self, limit_per_job: int) -> Mapping[str, Sequence[int]]:
+        c = runs.c
+        place = sa.func.row_number().over(partition_by=c.job, order_by=c.run.desc()).label("place")
+        successes = (
+            sa.select(c.job, c.run, (c.ended - c.due).label("duration"), place)
+            .where(c.outcome == Outcome.SUCCESS.value, c.attempts > 0)
+            .subquery()
+        )
+        s = successes.c
+        wanted = sa.select(s.job, s.duration).where(s.place <= limit_per_job).order_by(s.job, s.run)
+        values: dict[str, list[int]] = defaultdict(list)
+        for job, duration in self._read(wanted):
+            values[job].append(max(0, duration))
+        return dict(values)
+
+    def prune(self, older_than: Millis, keep_per_job: int) -> int:
+        c, gone = runs.c, 0
+        oldest_kept: dict[str, int | None] = {}
+        ended, number = -BIGGEST, 0
+        while True:
+            behind = sa.or_(c.ended > ended, sa.and_(c.ended == ended, c.run > number))
+            candidates = self._read(
+                sa.select(c.ended, c.run, c.job)
+                .where(c.ended < older_than, behind)
+                .order_by(c.ended, c.run)
+                .limit(PRUNED_AT_ONCE)
+            )
+            if not candidates:
+                return gone
+            ended, number, _ = candidates[-1]
+            doomed = []
+            for _, run, job in candidates:
+                if keep_per_job > 0 and job not in oldest_kept:
+                    oldest_kept[job] = self._oldest_kept(job, keep_per_job)
+                limit = oldest_kept[job] if keep_per_job > 0 else BIGGEST
+                if limit is not None and run < limit:
+                    doomed.append(run)
+            if doomed:
+                self._do(lambda db, doomed=doomed: _remove(db, doomed), write=True)  # type: ignore[misc]
+                gone += len(doomed)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # --- beyond the protocol
+
+    def gaps(self, job: str, version: int, up_to: int, start: int = 0) -> list[Gap]:
+        """Return which due times `start` to `up_to` of a job's schedule have not exactly one row: see find_gaps.
+
+        A due time whose run has not ended, or whose record is still on its way here, has none.
+        """
+        c = runs.c
+        last = sa.func.coalesce(c.last_index, c.first_index)
+        wanted = sa.select(c.first_index, last).where(
+            c.job == job, c.version == version, c.first_index <= up_to, last >= start
+        )
+        return find_gaps(((int(first), int(last)) for first, last in self._read(wanted)), start, up_to)
+
+    # --- work
+
+    def _read(self, statement: sa.Select[Any]) -> Sequence[Any]:
+        return self._do(lambda db: db.execute(statement).all(), write=False)
+
+    def _write_rows(self, run_rows: list[tuple[Any, ...]], attempt_rows: list[tuple[Any, ...]]) -> None:
+        def write(db: sa.Connection) -> None:
+            self._upsert(db, runs, run_rows)
+            self._upsert(db, attempts, attempt_rows)
+
+        if run_rows or attempt_rows:
+            self._do(write, write=True)
+
+    def _upsert(self, db: sa.Connection, table: sa.Table, rows: list[tuple[Any, ...]]) -> None:
+        start = 0
+        for size in SIZES:
+            while len(rows) - start >= size:
+                values = chain.from_iterable(rows[start : start + size])
+                sql, names = self._upsert_statement(table, size)
+                db.exec_driver_sql(sql, tuple(values) if names is None else dict(zip(names, values, strict=True)))
+                start += size
+
+    def _upsert_statement(self, table: sa.Table, size: int) -> tuple[str, list[str] | None]:
+        """Return the driver's own text of an upsert of `size` rows, and its parameters' names unless they go by place.
+
+        Kept, because compiling takes longer than the database's work.
+        """
+        known = self._upserts.get((table.name, size))
+        if known is None:
+            dialect = self._engine.dialect
+            insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+            names = [[f"{column.name}_{row}" for column in table.columns] for row in range(size)]
+            statement = insert(table).values(
+                [
+                    {
+                        column: sa.bindparam(name, type_=column.type)
+                        for column, name in zip(table.columns, row, strict=True)
+                    }
+                    for row in names
+                ]
+            )
+            changed = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
+            statement = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+            compiled = statement.compile(dialect=dialect)
+            known = str(compiled), None if compiled.positional else list(chain.from_iterable(names))
+            self._upserts[table.name, size] = known
+        return known
+
+    def _oldest_kept(self, job: str, keep: int) -> int | None:
+        """Return the number of the job's `keep`-th newest run; None when it has fewer."""
+        wanted = sa.select(runs.c.run).where(runs.c.job == job).order_by(runs.c.run.desc()).offset(keep - 1).limit(1)
+        found = self._read(wanted)
+        return int(found[0][0]) if found else None
+
+    def _do(self, work: Callable[[sa.Connection], R], *, write: bool) -> R:
+        """Work in one transaction. Every error but those of the data itself becomes StoreUnavailable."""
+        again = False
+        while True:
+            generation = self._generation
+            try:
+                if not self._ready:
+                    self._prepare()
+                with self._engine.begin() if write else self._engine.connect() as db:
+                    return work(db)
+            except (DataError, IntegrityError):
+                raise
+            except SQLAlchemyError as error:
+                if again or not self._damaged(error):
+                    raise StoreUnavailable(f"history: {getattr(error, 'orig', None) or error}") from error
+                self._put_aside(generation, str(getattr(error, "orig", error)))
+                again = True
+
+    # --- the file
+
+    def _prepare(self) -> None:
+        """Make the tables, or bring those of an older version up to date."""
+        with self._lock:
+            if self._ready:
+                return
+            if self._file is not None:
+                try:
+                    self._file.absolute().parent.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise StoreUnavailable(f"{self._file.parent} cannot be made: {error.strerror}") from None
+            with self._engine.connect() as db:
+                known = sa.inspect(db).has_table(layout.name)
+                found = db.execute(sa.select(layout.c.version)).scalar_one() if known else 0
+            if found > self._version:
+                raise StoreUnavailable(
+                    f"history was written by a newer chronos-py (layout {found}, this one knows {self._version})"
+                )
+            if not known:
+                with self._engine.begin() as db:
+                    metadata.create_all(db)
+                    db.execute(sa.insert(layout).values(version=self._version))
+            for version in range(found or self._version, self._version):
+                log.info("bringing history up to date", version=version + 1)
+                with self._engine.begin() as db:
+                    for statement in self._steps[version]:
+                        db.execute(sa.text(statement))
+                    db.execute(sa.update(layout).values(version=version + 1))
+            self._ready = True
+
+    def _damaged(self, error: SQLAlchemyError) -> bool:
+        code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) & 0xFF
+        return self._file is not None and code in (SQLITE_NOTADB, SQLITE_CORRUPT)
+
+    def _put_aside(self, generation: int, reason: str) -> None:
+        """Rename a damaged file, unless another thread has done so meanwhile. Raises StoreUnavailable."""
+        assert self._file is not None
+        with self._lock:
+            if generation != self._generation:
+                return
+            self._engine.dispose()
+            name = f"{self._file.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+            try:
+                self._file.rename(self._file.with_name(name))
+                for suffix in ("-wal", "-shm"):
+                    with suppress(FileNotFoundError):
+                        self._file.with_name(self._file.name + suffix).rename(self._file.with_name(name + suffix))
+            except OSError as error:
+                raise StoreUnavailable(f"{self._file} is damaged and cannot be renamed: {error.strerror}") from None
+            self._generation += 1
+            self._ready = False
+        log.critical("history is damaged: it was put aside, and a new one begun", file=name, reason=reason)
+
+
+def _set_up_sqlite(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {LOG_LIMIT}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _remove(db: sa.Connection, numbers: Sequence[int]) -> None:
+    db.execute(sa.delete(attempts).where(attempts.c.run.in_(numbers)))
+    db.execute(sa.delete(runs).where(runs.c.run.in_(numbers)))
+
+
+def _records(rows: Iterable[Sequence[Any]], build: Callable[[Sequence[Any]], Noun]) -> list[Noun]:
+    found = []
+    for row in rows:
+        try:
+            found.append(build(row))
+        except (ValueError, TypeError, AttributeError) as error:
+            log.error("a row of history cannot be read and is left out", run=row[0], reason=str(error))
+    return found
+
+
+def _cleaned(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row that every database takes: whole numbers of 64 bits, texts without NUL and halves of characters."""
+    return tuple(
+        _clean_text(value) if isinstance(value, str)
+        else max(-BIGGEST, min(value, BIGGEST)) if isinstance(value, int)
+        else value
+        for value in row
+    )  # fmt: skip
+
+
+def _clean_text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "�")
