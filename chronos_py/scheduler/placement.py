@@ -5,19 +5,21 @@ Hard rules: constraints and room, exact to the thousandth. Preferences, the firs
 1. *avoidance*: a retry goes to an agent on which no attempt of its run failed, if any has room; never a veto;
 2. *balance*: the agent whose dominant share in use is smallest (Ghodsi et al., "Dominant Resource Fairness", 2011).
 
-Within a round an agent's room only shrinks and its share only grows. So the agents stand in a heap per shape whose
-entries may be too cheap but never too dear: the head is looked at again before it is trusted, and an agent that lacks
-room for a shape is never tried for it again. A task costs the logarithm of the number of agents.
+Within a round an agent's room only shrinks and its share only grows. So agents stand in heaps whose entries may be too
+cheap but never too dear: the head is looked at again before it is trusted. Shapes with equal constraints share a heap
+as long as its head has room for them; one that does not fit there goes on with a heap of its own, from which agents
+without room for it are dropped for good. A task costs the logarithm of the number of agents.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush, heapreplace
 from typing import Any
 
+from chronos_py.model.job import Constraint
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.scheduler.constraints import first_unmet
@@ -60,15 +62,16 @@ class Placement:
 
 
 class _Agent:
-    """An agent's free room in this round. Plain integers: this is the hot path."""
+    """An agent's free room in this round. Plain integers and inverses: this is the hot path."""
 
-    __slots__ = ("attributes", "cpus", "disk", "host", "id", "mem", "share", "total")
+    __slots__ = ("attributes", "cpus", "disk", "host", "id", "mem", "per_cpu", "per_disk", "per_mem", "share", "total")
 
     def __init__(self, offer: Offer) -> None:
         self.id = offer.agent_id
         self.host = offer.host
         self.attributes = offer.attributes
         self.cpus = self.mem = self.disk = 0
+        self.per_cpu = self.per_mem = self.per_disk = 0.0
         self.total = offer.total
         self.share = 0.0
 
@@ -79,33 +82,34 @@ class _Agent:
 
     def settle(self) -> None:
         """Fix what the share is measured against; an unknown total means: as if the agent were empty."""
-        if self.total == Resources():
-            self.total = Resources(self.cpus, self.mem, self.disk)
-        self._rank()
+        total = self.total
+        if total == Resources():
+            total = self.total = Resources(self.cpus, self.mem, self.disk)
+        self.per_cpu = 1 / total.cpus if total.cpus else 0.0
+        self.per_mem = 1 / total.mem if total.mem else 0.0
+        self.per_disk = 1 / total.disk if total.disk else 0.0
+        self.take(Resources())
 
-    def fits(self, need: Resources) -> bool:
-        return self.cpus >= need.cpus and self.mem >= need.mem and self.disk >= need.disk
-
-    def take(self, need: Resources) -> None:
+    def take(self, need: Resources) -> float:
+        """Use up room; return the dominant share that is in use then."""
+        total = self.total
         self.cpus -= need.cpus
         self.mem -= need.mem
         self.disk -= need.disk
-        self._rank()
+        share = (total.cpus - self.cpus) * self.per_cpu
+        other = (total.mem - self.mem) * self.per_mem
+        if other > share:
+            share = other
+        other = (total.disk - self.disk) * self.per_disk
+        self.share = share = max(other, share)
+        return share
 
-    def _rank(self) -> None:
-        total = self.total
-        share = 1 - self.cpus / total.cpus if total.cpus else 0.0
-        if total.mem:
-            other = 1 - self.mem / total.mem
-            share = max(other, share)
-        if total.disk:
-            other = 1 - self.disk / total.disk
-            share = max(other, share)
-        self.share = share
+
+Entry = tuple[float, int]  # share in use when it was put there, position of the agent
 
 
 class Board:
-    """All agents with their room, and for each shape the order in which to try them."""
+    """All agents with their room, and the orders in which to try them."""
 
     def __init__(self, offers: Sequence[Offer]) -> None:
         agents: dict[str, _Agent] = {}
@@ -118,13 +122,16 @@ class Board:
         for agent in self._agents:
             agent.settle()
         self._order = sorted((agent.share, position) for position, agent in enumerate(self._agents))
-        self._heaps: dict[Shape, list[tuple[float, int]]] = {}
+        self._groups: dict[tuple[Constraint, ...], list[Entry]] = {}
+        self._shared: dict[Shape, list[Entry]] = {}
+        self._own: dict[Shape, list[Entry]] = {}
 
-    def _heap(self, shape: Shape) -> list[tuple[float, int]]:
-        heap = self._heaps.get(shape)
+    def _group(self, shape: Shape) -> list[Entry]:
+        """Return the heap of all agents that meet the shape's constraints."""
+        heap = self._groups.get(shape.constraints)
         if heap is None:
             heap = [entry for entry in self._order if self._meets(entry[1], shape)]  # sorted, hence a heap
-            self._heaps[shape] = heap
+            self._groups[shape.constraints] = heap
         return heap
 
     def _meets(self, position: int, shape: Shape) -> bool:
@@ -133,28 +140,51 @@ class Board:
 
     def take(self, request: Request) -> str | None:
         """Use up room for one request and return the agent's id; None when no agent has room."""
-        need, heap, agents = request.shape.need, self._heap(request.shape), self._agents
-        avoided: list[tuple[float, int]] = []
+        shape = request.shape
+        own = self._own.get(shape)
+        if own is not None:
+            return self._take_own(own, shape.need, request.avoid)
+        heap = self._shared.get(shape)
+        if heap is None:
+            heap = self._shared[shape] = self._group(shape)
+        need, avoid = shape.need, request.avoid
+        while heap:
+            share, position = heap[0]
+            agent = self._agents[position]
+            if agent.share > share:
+                heapreplace(heap, (agent.share, position))
+                continue
+            if agent.cpus < need.cpus or agent.mem < need.mem or agent.disk < need.disk or agent.id in avoid:
+                break
+            heapreplace(heap, (agent.take(need), position))
+            return agent.id
+        if avoid:
+            return self._take_own(heap.copy(), need, avoid)
+        own = self._own[shape] = heap.copy()
+        return self._take_own(own, need, avoid)
+
+    def _take_own(self, heap: list[Entry], need: Resources, avoid: tuple[str, ...]) -> str | None:
+        """Take from a heap of one shape's own; agents without room for it leave the heap."""
+        agents, avoided = self._agents, []
         chosen = None
         while heap:
             share, position = heap[0]
             agent = agents[position]
-            if not agent.fits(need):
-                heapq.heappop(heap)
+            if agent.cpus < need.cpus or agent.mem < need.mem or agent.disk < need.disk:
+                heappop(heap)
             elif agent.share > share:
-                heapq.heapreplace(heap, (agent.share, position))
-            elif request.avoid and agent.id in request.avoid:
-                avoided.append(heapq.heappop(heap))
+                heapreplace(heap, (agent.share, position))
+            elif agent.id in avoid:
+                avoided.append(heappop(heap))
             else:
-                agent.take(need)
-                heapq.heapreplace(heap, (agent.share, position))
                 chosen = agent
+                heapreplace(heap, (agent.take(need), position))
                 break
         if chosen is None and avoided:
             chosen = agents[avoided[0][1]]
             chosen.take(need)
         for entry in avoided:
-            heapq.heappush(heap, entry)
+            heappush(heap, entry)
         return chosen.id if chosen else None
 
     def refusal(self, shape: Shape) -> Refusal:

@@ -9,18 +9,32 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
 
 from chronos_py.clock import Millis
 from chronos_py.model.job import Constraint
 from chronos_py.model.resources import Resources
 
 
-class Shape(NamedTuple):
-    """What a run asks of an agent."""
+class Shape:
+    """What a run asks of an agent. Compared by value; the hash is made once, for a shape is looked up all the time."""
 
-    need: Resources
-    constraints: tuple[Constraint, ...] = ()
+    __slots__ = ("_hash", "constraints", "need")
+
+    def __init__(self, need: Resources, constraints: tuple[Constraint, ...] = ()) -> None:
+        self.need = need
+        self.constraints = constraints
+        self._hash = hash((need, constraints))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Shape) and self.need == other.need and self.constraints == other.constraints
+
+    def __repr__(self) -> str:
+        return f"Shape({self.need}, {list(self.constraints)})"
 
 
 Key = tuple[int, Millis, int, int]  # minus priority, due time, run number, number of the push: smaller goes first
@@ -36,6 +50,7 @@ class RunQueue:
     def __init__(self) -> None:
         self._lines: dict[Shape, list[Key]] = {}
         self._places: dict[int, tuple[Shape, Key]] = {}
+        self._known: dict[Shape, Shape] = {}  # one object for equal shapes: then looking one up compares nothing
         self._standing: Counter[Shape] = Counter()
         self._levels: Counter[int] = Counter()
         self._pushes = 0
@@ -58,6 +73,7 @@ class RunQueue:
     def push(self, run: int, shape: Shape, priority: int, due: Millis) -> None:
         """Add a run, or give it a new place."""
         self.remove(run)
+        shape = self._known.setdefault(shape, shape)
         self._pushes += 1
         key = (-priority, due, run, self._pushes)
         self._places[run] = (shape, key)
@@ -86,7 +102,7 @@ class RunQueue:
         while line and not self._stands(line[0]):
             heapq.heappop(line)
         if not line:
-            del self._lines[shape], self._standing[shape]
+            del self._lines[shape], self._standing[shape], self._known[shape]
 
     def _stands(self, key: Key) -> bool:
         place = self._places.get(key[2])

@@ -1,0 +1,1 @@
+"""Measures what docs/performance.md promises. `make bench` prints a row for each; see there for the machine."""
