@@ -3,7 +3,9 @@
     ChronosError
      +- InvalidInput              a field has a value that cannot be accepted: nothing was changed
      |   +- InvalidSchedule       the schedule or its zone cannot be used
+     |   |   +- UnusableSchedule  Chronos would have taken it
      |   +- InvalidName           the job's name breaks the dialect's rule
+     |   +- BadDocument           a document that Chronos could not make a job of at all
      +- UnknownJob, UnknownRun, UnknownTask
      +- GraphError                the job graph would not be right any more
      |   +- NoParents             a dependency-based job without parents
@@ -43,12 +45,20 @@ class InvalidSchedule(InvalidInput):
     """The schedule text, or the zone beside it, cannot be used."""
 
 
+class UnusableSchedule(InvalidSchedule):
+    """Well formed by Chronos's grammar, but refused by us: it could never run right."""
+
+
 class InvalidName(InvalidInput):
     """The job's name does not match the dialect's rule; `pattern` is the rule as a regular expression."""
 
     def __init__(self, name: str, pattern: str) -> None:
         super().__init__("name", name, f"the job's name is invalid. Allowed names: '{pattern}'")
         self.pattern = pattern
+
+
+class BadDocument(InvalidInput):
+    """A document of the wrong shape: Chronos answered those with an internal error, not with a refusal."""
 
 
 class UnknownJob(ChronosError):

@@ -136,15 +136,7 @@ class HistoryWritten:
 
 
 Request = (
-    SubmitJob
-    | DeleteJob
-    | RunJob
-    | MarkSuccess
-    | KillTasks
-    | KillRun
-    | ReportResult
-    | ReportProgress
-    | PurgeTasks
+    SubmitJob | DeleteJob | RunJob | MarkSuccess | KillTasks | KillRun | ReportResult | ReportProgress | PurgeTasks
 )
 DriverEvent = DriverReady | DriverLost | OffersReceived | OfferRescinded | StatusUpdate
 Event = Request | DriverEvent | HistoryWritten

@@ -12,7 +12,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chronos_py.clock import Millis
-from chronos_py.errors import InvalidSchedule
+from chronos_py.errors import UnusableSchedule
 
 DAY = 86_400_000
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock, without a zone on purpose
@@ -51,10 +51,10 @@ def zone_named(name: str) -> tzinfo | None:
 
 
 def required_zone(name: str) -> tzinfo:
-    """Return a zone. Raises InvalidSchedule for an unknown name."""
+    """Return a zone. Raises UnusableSchedule for an unknown name."""
     zone = zone_named(name)
     if zone is None:
-        raise InvalidSchedule("scheduleTimeZone", name, "no such time zone", "for example Europe/Berlin")
+        raise UnusableSchedule("scheduleTimeZone", name, "no such time zone", "for example Europe/Berlin")
     return zone
 
 

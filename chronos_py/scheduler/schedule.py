@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta, timezone, tzinfo
 
 from chronos_py.clock import Millis
-from chronos_py.errors import InvalidSchedule
+from chronos_py.errors import InvalidSchedule, UnusableSchedule
 from chronos_py.scheduler.moments import (
     DAY,
     add_months,
@@ -217,13 +217,13 @@ def check_schedule(schedule: Schedule, anchor: Millis) -> None:
     """
     count, period = schedule.count, schedule.period
     if count is not None and count > _MOST_RUNS:
-        raise InvalidSchedule("schedule", schedule.text, f"more than {_MOST_RUNS} runs", "R alone means without end")
+        raise UnusableSchedule("schedule", schedule.text, f"more than {_MOST_RUNS} runs", "R alone means without end")
     if count is not None and count <= 1:
         return
     if any(value < 0 for value in period.fields):
-        raise InvalidSchedule("schedule", schedule.text, "a period of a repeating schedule may not be negative")
+        raise UnusableSchedule("schedule", schedule.text, "a period of a repeating schedule may not be negative")
     if period.mean < _SHORTEST:
-        raise InvalidSchedule("schedule", schedule.text, "a repeating schedule needs a period of at least one second")
+        raise UnusableSchedule("schedule", schedule.text, "a repeating schedule needs a period of at least one second")
 
 
 __all__ = ["Occurrences", "Schedule", "check_schedule", "offset_at", "parse_schedule"]

@@ -1,0 +1,118 @@
+"""What the original's HTTP stack did around every endpoint: media types, bodies, compression, paths."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+from flask import Response, request
+from werkzeug.exceptions import NotAcceptable, UnsupportedMediaType
+
+from chronos_py.errors import BadDocument
+
+JSON, TEXT = "application/json", "text/plain"
+SMALLEST_COMPRESSED = 16  # bytes
+_JSON_LIKE = ("application/javascript", "text/javascript", "text/json")
+_DECODER = json.JSONDecoder(parse_constant=lambda name: _refuse_constant(name))
+
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def answer(body: bytes | str = b"", status: int = 200, media_type: str = JSON) -> Response:
+    """Return a response whose content type has no charset, as the original's never had."""
+    return Response(body, status, content_type=media_type)
+
+
+def nothing() -> Response:
+    """Return the answer to every write that worked."""
+    return answer(status=204)
+
+
+def accept(produced: str) -> None:
+    """Answer 406 to a client that does not take what the endpoint gives."""
+    if request.headers.get("Accept") and produced not in request.accept_mimetypes:
+        raise NotAcceptable
+
+
+def consume_json_if_given() -> None:
+    """Answer 415 to any other content type, with or without a body; none at all will do without a body."""
+    if "Content-Type" in request.headers:
+        consume_json()
+    elif request.content_length:
+        raise UnsupportedMediaType
+
+
+def consume_json() -> None:
+    """Answer 415 to anything but JSON, and to a request that does not say."""
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType
+
+
+def consume_json_like() -> None:
+    """Answer 415 to anything that is not some kind of JSON."""
+    kind = request.mimetype
+    if kind != JSON and kind not in _JSON_LIKE and not kind.endswith("+json"):
+        raise UnsupportedMediaType
+
+
+class EmptyBody(BadDocument):
+    """Nothing, blanks, or a JSON null where a document was wanted."""
+
+
+class MalformedBody(BadDocument):
+    """A body that is no JSON."""
+
+
+def json_body() -> Any:
+    """Return the body's JSON value: UTF-8, -16 or -32, what follows it ignored. Raises EmptyBody, MalformedBody."""
+    data = request.get_data()
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        value = _tolerantly(data)
+    if value is None:
+        raise EmptyBody("body", None, "is empty")
+    return value
+
+
+def _tolerantly(data: bytes) -> Any:
+    if not data.strip():
+        return None
+    try:
+        text = data.decode(json.detect_encoding(data)).lstrip(" \t\r\n\ufeff")
+        return _DECODER.raw_decode(text)[0] if text else None
+    except (ValueError, RecursionError) as error:
+        raise MalformedBody("body", data[:200], f"is no JSON: {error}"[:300]) from None
+
+
+def compress(response: Response) -> Response:
+    """Compress a GET's answer for a client that takes it."""
+    if request.method != "GET" or response.is_streamed or response.status_code != 200:
+        return response
+    response.headers["Vary"] = "Accept-Encoding"
+    if "gzip" not in request.accept_encodings or "Content-Encoding" in response.headers:
+        return response
+    data = response.get_data()
+    if len(data) >= SMALLEST_COMPRESSED:
+        response.set_data(gzip.compress(data, 1, mtime=0))
+        response.headers["Content-Encoding"] = "gzip"
+    return response
+
+
+def without_matrix_parameters(app: Wsgi) -> Wsgi:
+    """Strip `;name=value` from path segments, as the original's router did."""
+
+    def stripped(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if ";" in path:
+            environ["PATH_INFO"] = "/".join(segment.split(";", 1)[0] for segment in path.split("/"))
+        return app(environ, start_response)
+
+    return stripped
