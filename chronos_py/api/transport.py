@@ -16,13 +16,14 @@ from chronos_py.errors import BadDocument
 JSON, TEXT = "application/json", "text/plain"
 SMALLEST_COMPRESSED = 16  # bytes
 _JSON_LIKE = ("application/javascript", "text/javascript", "text/json")
-_DECODER = json.JSONDecoder(parse_constant=lambda name: _refuse_constant(name))
-
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def answer(body: bytes | str = b"", status: int = 200, media_type: str = JSON) -> Response:
@@ -37,7 +38,7 @@ def nothing() -> Response:
 
 def accept(produced: str) -> None:
     """Answer 406 to a client that does not take what the endpoint gives."""
-    if request.headers.get("Accept") and produced not in request.accept_mimetypes:
+    if request.headers.get("Accept") and not request.accept_mimetypes.quality(produced):
         raise NotAcceptable
 
 
@@ -97,7 +98,7 @@ def compress(response: Response) -> Response:
     if request.method != "GET" or response.is_streamed or response.status_code != 200:
         return response
     response.headers["Vary"] = "Accept-Encoding"
-    if "gzip" not in request.accept_encodings or "Content-Encoding" in response.headers:
+    if not request.accept_encodings.quality("gzip") or "Content-Encoding" in response.headers:
         return response
     data = response.get_data()
     if len(data) >= SMALLEST_COMPRESSED:

@@ -59,8 +59,8 @@ def name_allowed(name: str, line: Line) -> bool:
     return _NAMES[line].fullmatch(name) is not None
 
 
-def read_job(document: Any, line: Line, defaults: JobDefaults, now: Millis) -> Read:
-    """Read a job document by the deserializer's rules.
+def read_job(document: Any, line: Line, defaults: JobDefaults, now: Millis, *, every_field: bool = False) -> Read:
+    """Read a job document by the deserializer's rules. `every_field` keeps what only the other line knows, too.
 
     Raises BadDocument for what the original could not bind, InvalidInput for what we refuse on top of it.
     """
@@ -75,7 +75,8 @@ def read_job(document: Any, line: Line, defaults: JobDefaults, now: Millis) -> R
         **{name: values.pop(name) for name in ("last_success", "last_error")},
     )
     _settle_kind(values, kind, line, now)
-    _settle_line(values, line)
+    if not every_field:
+        _settle_line(values, line)
     values["command"] = values["command"] or ""
     values["run_as_user"] = defaults.user if values["run_as_user"] is None else values["run_as_user"]
     for name in ("cpus", "mem", "disk"):

@@ -1,0 +1,76 @@
+"""The Flask application: blueprints, and what holds for every path."""
+
+from __future__ import annotations
+
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from chronos_py.api.backend import ApiSettings, Backend
+from chronos_py.api.chronos import chronos_blueprint
+from chronos_py.api.errors import api_answer
+from chronos_py.api.pages import error_page
+from chronos_py.api.runs import runs_blueprint
+from chronos_py.api.system import system_blueprint
+from chronos_py.api.transport import answer, compress, without_matrix_parameters
+from chronos_py.errors import ChronosError
+
+log = structlog.get_logger(__name__)
+
+PREFIXES = ("/scheduler", "/v1/scheduler")
+
+
+def create_app(backend: Backend, settings: ApiSettings | None = None) -> Flask:
+    """Return the application that answers for a running service."""
+    settings = settings or ApiSettings()
+    app = Flask("chronos_py", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.largest_body
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.register_blueprint(chronos_blueprint(backend, settings, 2))
+    app.register_blueprint(chronos_blueprint(backend, settings, 3))
+    app.register_blueprint(runs_blueprint(backend, settings))
+    app.register_blueprint(system_blueprint(backend))
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(ChronosError, api_answer)
+    app.register_error_handler(Exception, _bug)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers.setdefault("Access-Control-Allow-Origin", "*")
+        if settings.compression and not _on(("/scheduler",)):
+            response = compress(response)
+        return response
+
+    app.wsgi_app = without_matrix_parameters(app.wsgi_app)  # type: ignore[assignment,method-assign]
+    return app
+
+
+def _on(prefixes: tuple[str, ...]) -> bool:
+    return any(request.path == prefix or request.path.startswith(f"{prefix}/") for prefix in prefixes)
+
+
+def _http_error(error: HTTPException) -> Response:
+    """Answer what no view was asked about: empty below the Chronos prefixes, a page elsewhere."""
+    status = error.code or 500
+    if _on(("/api",)):
+        name = error.name.lower().replace(" ", "_")
+        response = answer(f'{{"error":{{"code":"{name}","message":"{error.name}"}}}}', status)
+    elif _on(PREFIXES):
+        response = Response(b"", status)
+        del response.headers["Content-Type"]
+    else:
+        response = error_page(status, request.path, error.name)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ",".join(sorted(error.valid_methods))
+    if isinstance(error, NotFound):
+        response.headers.pop("Allow", None)
+    return response
+
+
+def _bug(error: Exception) -> Response:
+    """Answer an error that nobody expected: the details are for the log alone."""
+    log.error("a request failed", path=request.path, method=request.method, exc_info=error)
+    if _on(("/api",)):
+        return answer('{"error":{"code":"internal","message":"an error that should not be; see the log"}}', 500)
+    return error_page(500, request.path, "Server Error")

@@ -1,0 +1,179 @@
+"""The JSON forms of /api: runs and attempts, active or ended, in one shape each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from chronos_py.clock import Millis, iso_utc
+from chronos_py.model.history import AttemptRecord, RunRecord
+from chronos_py.model.run import Run
+
+
+class RunForm(Schema):
+    """A run. Times are ISO 8601 in UTC, null where there is none (yet)."""
+
+    run = fields.Integer(metadata={"description": "number, unique and growing"})
+    job = fields.String()
+    state = fields.String(metadata={"description": "queued, retrying, launching, running, reporting or ended"})
+    outcome = fields.String(
+        allow_none=True, metadata={"description": "success, failed, timed_out, lost, killed, skipped, merged"}
+    )
+    reason = fields.String()
+    trigger = fields.String(metadata={"description": "schedule, parents or manual"})
+    due = fields.String()
+    created = fields.String()
+    started = fields.String(allow_none=True)
+    ended = fields.String(allow_none=True)
+    attempts = fields.Integer(metadata={"description": "tries made, the present one included"})
+    taskId = fields.String()
+    host = fields.String()
+    priority = fields.Integer(allow_none=True)
+    arguments = fields.String(allow_none=True)
+    causes = fields.List(fields.Integer(), metadata={"description": "the parents' runs that released it"})
+    index = fields.Integer(allow_none=True, metadata={"description": "number of the due time in its schedule"})
+    lastIndex = fields.Integer(allow_none=True, metadata={"description": "of a row for several due times"})
+    into = fields.Integer(allow_none=True, metadata={"description": "the run that a merged one became part of"})
+    owner = fields.String()
+    elementsProcessed = fields.Integer()
+
+
+class AttemptForm(Schema):
+    """One try of a run."""
+
+    run = fields.Integer()
+    attempt = fields.Integer()
+    taskId = fields.String()
+    agent = fields.String()
+    host = fields.String()
+    launched = fields.String(allow_none=True)
+    started = fields.String(allow_none=True)
+    ended = fields.String(allow_none=True)
+    outcome = fields.String(allow_none=True)
+    state = fields.String(metadata={"description": "the last task state, by the name of Mesos"})
+    reason = fields.String()
+    message = fields.String()
+    exitCode = fields.Integer(allow_none=True)
+    signal = fields.Integer(allow_none=True)
+
+
+class WaitForm(Schema):
+    """Why something waits: a code from a closed list, a sentence, and the numbers."""
+
+    code = fields.String()
+    sentence = fields.String()
+    detail = fields.Dict()
+
+
+class ErrorForm(Schema):
+    """What was wrong: `field` and `value` where one was."""
+
+    code = fields.String()
+    message = fields.String()
+    field = fields.String()
+    value = fields.Raw()
+
+
+def iso(instant: Millis | None) -> str | None:
+    if instant is None:
+        return None
+    try:
+        return iso_utc(instant)
+    except (OverflowError, ValueError, OSError):
+        return str(instant)
+
+
+def active_run(run: Run, owner: str) -> dict[str, Any]:
+    """Return a run that has not ended."""
+    return {
+        "run": run.id,
+        "job": run.job,
+        "state": run.phase.value,
+        "outcome": None,
+        "reason": run.killing and f"told to stop: {run.killing}",
+        "trigger": run.trigger.value,
+        "due": iso(run.due),
+        "created": iso(run.created),
+        "started": iso(run.started),
+        "ended": None,
+        "attempts": run.attempt + (1 if run.launched is not None else 0),
+        "taskId": run.task_id,
+        "host": run.host,
+        "priority": run.priority,
+        "arguments": run.arguments,
+        "causes": list(run.causes),
+        "index": run.index,
+        "lastIndex": run.index,
+        "into": None,
+        "owner": owner,
+        "elementsProcessed": run.elements_processed,
+    }
+
+
+def ended_run(row: RunRecord) -> dict[str, Any]:
+    """Return a run from history."""
+    return {
+        "run": row.run,
+        "job": row.job,
+        "state": "ended",
+        "outcome": row.outcome.value,
+        "reason": row.reason,
+        "trigger": row.trigger.value,
+        "due": iso(row.due),
+        "created": iso(row.created),
+        "started": iso(row.started),
+        "ended": iso(row.ended),
+        "attempts": row.attempts,
+        "taskId": row.task_id,
+        "host": row.host,
+        "priority": None,
+        "arguments": row.arguments,
+        "causes": list(row.causes),
+        "index": row.index,
+        "lastIndex": row.last_index,
+        "into": row.into,
+        "owner": row.owner,
+        "elementsProcessed": row.elements_processed,
+    }
+
+
+def ended_attempt(attempt: AttemptRecord) -> dict[str, Any]:
+    return {
+        "run": attempt.run,
+        "attempt": attempt.attempt,
+        "taskId": attempt.task_id,
+        "agent": attempt.agent_id,
+        "host": attempt.host,
+        "launched": iso(attempt.launched),
+        "started": iso(attempt.started),
+        "ended": iso(attempt.ended),
+        "outcome": attempt.outcome.value,
+        "state": attempt.state,
+        "reason": attempt.reason,
+        "message": attempt.message,
+        "exitCode": attempt.exit_code,
+        "signal": attempt.signal,
+    }
+
+
+def present_attempt(run: Run) -> dict[str, Any] | None:
+    """Return the attempt that is under way, None when there is none."""
+    if run.launched is None:
+        return None
+    return {
+        "run": run.id,
+        "attempt": run.attempt,
+        "taskId": run.task_id,
+        "agent": run.agent_id,
+        "host": run.host,
+        "launched": iso(run.launched),
+        "started": iso(run.started),
+        "ended": None,
+        "outcome": None,
+        "state": run.phase.value,
+        "reason": "",
+        "message": "",
+        "exitCode": None,
+        "signal": None,
+    }

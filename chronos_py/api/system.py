@@ -1,0 +1,142 @@
+"""Outside the prefixes: /ping, /health, /metrics, and the front page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import prometheus_client
+from flask import Blueprint, Response, request
+from flask.typing import ResponseReturnValue
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from chronos_py import __version__
+from chronos_py.api.backend import Backend
+from chronos_py.api.statistics import QUANTILES, quantile
+from chronos_py.api.transport import answer
+
+NO_CACHE = "must-revalidate,no-cache,no-store"
+FRONT = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>chronos_py</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:3rem auto;padding:0 1rem;color:#1c2733}}
+code{{background:#eef2f6;padding:.1em .3em;border-radius:3px}}a{{color:#0b5cad}}li{{margin:.4rem 0}}</style></head>
+<body><h1>chronos_py {version}</h1>
+<p>{jobs} jobs, {runs} runs under way.</p>
+<ul>
+<li>Chronos clients: <code>/scheduler</code> (2.x) and <code>/v1/scheduler</code> (3.x),
+for example <a href="/v1/scheduler/jobs">/v1/scheduler/jobs</a></li>
+<li><a href="/api/runs">Runs</a>, <a href="/api/queue">what waits and why</a>, <a href="/api/docs">the API</a></li>
+<li><a href="/health">Health</a>, <a href="/metrics?pretty=true">metrics</a></li>
+</ul></body></html>
+"""
+
+
+class ServiceCollector(Collector):
+    """The service's figures, read when asked for. No label takes a value from users, so their number is bound."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def collect(self) -> Iterator[Any]:
+        health = self._backend.health()
+        for key, text in (
+            ("jobs", "jobs that are defined"),
+            ("runs", "runs under way"),
+            ("queue", "runs that wait for a place"),
+            ("inbox", "events that wait for the service"),
+            ("historyLag", "records not yet in the history store"),
+            ("quarantined", "stored records that could not be read"),
+        ):
+            yield GaugeMetricFamily(f"chronos_{_snake(key)}", text, value=health.get(key, 0))
+        yield GaugeMetricFamily("chronos_leading", "1 when this node leads", value=int(bool(health.get("leading"))))
+        yield GaugeMetricFamily("chronos_ready", "1 when launches reach machines", value=int(bool(health.get("ready"))))
+        levels = GaugeMetricFamily("chronos_queue_by_priority", "runs that wait, by priority", labels=["priority"])
+        for level, count in sorted(self._backend.queue_levels().items())[:50]:
+            levels.add_metric([str(level)], count)
+        yield levels
+        views = list(self._backend.view.jobs.values())
+        yield CounterMetricFamily("chronos_successes", "successes", value=sum(v.state.success_count for v in views))
+        yield CounterMetricFamily("chronos_errors", "failures", value=sum(v.state.error_count for v in views))
+        for name, value in health.get("figures", {}).items():
+            yield GaugeMetricFamily(f"chronos_{_snake(name)}", name, value=value)
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+
+
+def chronos_metrics(backend: Backend) -> dict[str, Any]:
+    """Return the metrics in the original's names and form."""
+    gauges: dict[str, Any] = {}
+    levels = backend.queue_levels()
+    manager = "org.apache.mesos.chronos.scheduler.jobs.TaskManager"
+    gauges[f"{manager}.queueSize"] = {"value": sum(count for level, count in levels.items() if level <= 0)}
+    gauges[f"{manager}.highQueueSize"] = {"value": sum(count for level, count in levels.items() if level > 0)}
+    counters, histograms = {}, {}
+    for name, view in list(backend.view.jobs.items()):
+        counters[f"jobs.run.success.{name}"] = {"count": view.state.success_count}
+        counters[f"jobs.run.failure.{name}"] = {"count": view.state.error_count}
+        histograms[f"jobs.run.time.{name}"] = _histogram(sorted(backend.histogram(name)))
+    return {
+        "version": "3.0.0",
+        "gauges": gauges,
+        "counters": counters,
+        "histograms": histograms,
+        "meters": {},
+        "timers": {},
+    }
+
+
+def _histogram(ordered: list[int]) -> dict[str, Any]:
+    count = len(ordered)
+    mean = sum(ordered) / count if count else 0.0
+    deviation = (sum((value - mean) ** 2 for value in ordered) / (count - 1)) ** 0.5 if count > 1 else 0.0
+    figures: dict[str, Any] = {"count": count, "max": ordered[-1] if count else 0, "mean": mean}
+    figures |= {"min": ordered[0] if count else 0, "p50": quantile(ordered, 0.5)}
+    figures |= {f"p{name[:2]}": quantile(ordered, share) for name, share in QUANTILES.items()}
+    return figures | {"p999": quantile(ordered, 0.999), "stddev": deviation}
+
+
+def system_blueprint(backend: Backend) -> Blueprint:
+    blueprint = Blueprint("system", __name__)
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(backend))
+
+    @blueprint.get("/ping")
+    def ping() -> ResponseReturnValue:
+        response = answer("pong\n", media_type="text/plain")
+        response.headers["Cache-Control"] = NO_CACHE
+        response.headers["Access-Control-Allow-Credentials"] = "true"
+        origin = request.headers.get("Origin")
+        if origin:
+            response.headers["Access-Control-Allow-Origin"] = origin
+        return response
+
+    @blueprint.get("/health")
+    def health() -> ResponseReturnValue:
+        report = backend.health()
+        response = answer(json.dumps(report), 200 if report["ready"] else 503)
+        response.headers["Cache-Control"] = NO_CACHE
+        return response
+
+    @blueprint.get("/metrics")
+    def metrics() -> ResponseReturnValue:
+        wanted = request.headers.get("Accept", "")
+        if request.args.get("format") == "prometheus" or "openmetrics" in wanted or "text/plain" in wanted:
+            body = prometheus_client.generate_latest(registry)
+            return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
+        pretty = request.args.get("pretty") == "true"
+        response = answer(json.dumps(chronos_metrics(backend), indent=2 if pretty else None))
+        response.headers["Cache-Control"] = NO_CACHE
+        return response
+
+    @blueprint.get("/")
+    def front() -> ResponseReturnValue:
+        view = backend.view
+        page = FRONT.format(version=__version__, jobs=len(view.jobs), runs=len(view.runs))
+        return answer(page, media_type="text/html; charset=utf-8")
+
+    return blueprint
