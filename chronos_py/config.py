@@ -69,7 +69,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("mesos_task_cpu", "float", 0.1, "cores of a job that asks for none"),
     Flag("mesos_task_mem", "float", 128.0, "MiB of memory of a job that asks for none"),
     Flag("mesos_task_disk", "float", 256.0, "MiB of disk of a job that asks for none"),
-    Flag("task_epsilon", "int", 60, "seconds: epsilon that 2.x shows, and the lateness limit of catchUp skip", letter="t"),
+    Flag("task_epsilon", "int", 60, "seconds: the epsilon that 2.x shows, and the limit of catchUp skip", letter="t"),
     Flag("failure_retry", "int", 60000, "milliseconds from a failure to its retry"),
     Flag("disable_after_failures", "int", 0, "failures in a row after which a job is disabled; 0: never"),
     Flag("job_history_limit", "int", 5, "entries of a job's task history in /job/stat", letter="j"),

@@ -18,7 +18,8 @@ import structlog
 
 from chronos_py.clock import Clock, Millis
 from chronos_py.drivers.base import Driver, DriverStatus
-from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable
+from chronos_py.election import Leadership, SoleLeader
+from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable, UnknownTask
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.messages import DriverReady, Effect, Event, HistoryWritten, Notify, Put, Request
 from chronos_py.model.run import Outcome
@@ -159,6 +160,7 @@ class Service:
         *,
         store: JobStore,
         driver: Driver,
+        leadership: Leadership | None = None,
         outbox: Outbox,
         history: Any,
         clock: Clock,
@@ -173,6 +175,8 @@ class Service:
         self.history = history
         self.driver = driver
         self._store = store
+        self._leadership = leadership or SoleLeader("")
+        self._elected = threading.Event()
         self._outbox = outbox
         self._clock = clock
         self._policy = policy or Policy()
@@ -186,7 +190,6 @@ class Service:
         self._seed = durations
         self._subscriptions: set[Subscription] = set()
         self._leading = False
-        self._deposed = False
         self._driver_started = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -196,12 +199,14 @@ class Service:
     # --- life
 
     def start(self) -> None:
-        """Start the thread. It leads as soon as the store can be read."""
+        """Start the thread. It leads as soon as this node is elected and the store can be read."""
+        self._leadership.start(self._on_elected, self._on_resigned)
         self._thread = threading.Thread(target=self._run, name="service", daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float = 10.0) -> None:
         """Finish the turn under way and stop; tasks run on."""
+        self._leadership.stop()
         self._stopping.set()
         self._inbox.poke()
         if self._thread is not None:
@@ -212,6 +217,15 @@ class Service:
         for item in self._inbox.swap(0):
             if item.answer is not None:
                 item.answer.set_exception(NotLeader("the server is stopping"))
+
+    def _on_elected(self) -> None:
+        self._elected.set()
+        self._inbox.poke()
+
+    def _on_resigned(self, reason: str) -> None:
+        log.warning("leadership lost", reason=reason)
+        self._elected.clear()
+        self._inbox.poke()
 
     # --- callers
 
@@ -238,6 +252,17 @@ class Service:
     def histogram(self, job: str) -> Sequence[int]:
         """Return the newest durations of successes, due time to end, in milliseconds, oldest first."""
         return list(self._samples.get(job, ()))
+
+    def leader(self) -> str:
+        """Return the leader's host:port, empty when nobody leads."""
+        return self._leadership.leader()
+
+    def output(self, task_id: str, stream: str, offset: int, length: int) -> Any:
+        """Return part of a task's output, where the driver can reach it. Raises UnknownTask."""
+        read = getattr(self.driver, "output", None)
+        if read is None:
+            raise UnknownTask(task_id)
+        return read(task_id, stream, offset, length)
 
     def why(self, run: int) -> Waiting | None:
         return self._engine.why(run)
@@ -274,13 +299,15 @@ class Service:
         back_off = 0.1
         while not self._stopping.is_set():
             try:
+                if not self._elected.is_set():
+                    self._stand_by()
+                    continue
                 if not self._leading:
                     self._take_over()
                     back_off = 0.1
                 self.step(self._pause())
             except StaleLeader as error:
                 self._resign(f"deposed: {error}")
-                self._deposed = True
                 self._refuse_until_stopped()
             except StoreUnavailable as error:
                 self._resign(f"store unavailable: {error}")
@@ -291,6 +318,15 @@ class Service:
                 self._resign("a bug: see the log")
                 self._wait(back_off)
                 back_off = min(back_off * 2, LONGEST_BACK_OFF_S)
+
+    def _stand_by(self) -> None:
+        """Take no part until elected; what runs goes on without us."""
+        if self._leading:
+            self._resign("another node leads")
+        if self._driver_started:
+            self.driver.stop()
+            self._driver_started = False
+        self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
 
     def _wait(self, seconds: float) -> None:
         self._stopping.wait(seconds)

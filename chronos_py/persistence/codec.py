@@ -135,17 +135,18 @@ def dump(value: Any) -> bytes:
     except TypeError:
         pass
     try:  # slower, but takes whole numbers beyond 64 bits and halves of surrogate pairs, which users can send
-        return json.dumps(value, default=_nested, allow_nan=False, separators=(",", ":")).encode("ascii")
+        return b" " + json.dumps(value, default=_nested, allow_nan=False, separators=(",", ":")).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise BadRecord("", f"cannot be written as JSON: {error}") from None
 
 
 def load(data: bytes | str) -> Any:
     """Return what JSON text says. Raises BadRecord."""
-    try:
-        return orjson.loads(data)
-    except ValueError:
-        pass
+    if data[:1] not in (b" ", " "):  # `dump` leads with a blank what orjson would misread
+        try:
+            return orjson.loads(data)
+        except ValueError:
+            pass
     try:
         return json.loads(data, parse_constant=_no_constant)
     except (ValueError, TypeError, RecursionError) as error:

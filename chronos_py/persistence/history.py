@@ -14,6 +14,7 @@ Statements are written for no database in particular; upserts alone differ by di
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -44,6 +45,7 @@ STEPS: dict[int, Sequence[str]] = {}  # the statements that turn version n into 
 SIZES = (256, 64, 16, 4, 1)  # rows per statement; each is compiled once
 PRUNED_AT_ONCE = 500  # runs: some ten milliseconds of holding the write lock
 LOG_LIMIT = 16 * 1024 * 1024  # bytes the write-ahead log keeps on disk
+CACHE_KIB = 16 * 1024  # a connection; what is used of it depends on the work: the indexes are written all over
 SQLITE_NOTADB, SQLITE_CORRUPT = 26, 11
 BIGGEST = 2**63 - 1
 
@@ -75,8 +77,8 @@ runs = sa.Table(
     sa.Column("elements_processed", _Int, nullable=False),
     sa.Column("task_id", sa.Text, nullable=False),
     sa.Column("host", sa.Text, nullable=False),
-    # A job's runs newest first; with all that `durations` needs, so that it reads no rows.
-    sa.Index("runs_of_job", "job", "run", "due", "ended", "outcome", "attempts"),
+    # A job's runs newest first; with all that `durations` needs, so that it reads no rows and sorts nothing.
+    sa.Index("runs_of_job", "job", sa.text("run DESC"), "due", "ended", "outcome", "attempts"),
     sa.Index("runs_ended", "ended", "run"),
     sa.Index("runs_outcome", "outcome", "run"),
     sa.Index("runs_owner", "owner", "run"),
@@ -100,6 +102,7 @@ attempts = sa.Table(
     sa.Column("exit_code", _Int),
     sa.Column("signal", _Int),
     sa.Index("attempts_of_job", "job", "launched"),
+    sqlite_with_rowid=False,
 )
 
 
@@ -218,17 +221,15 @@ class SqlHistoryStore:
     def durations(self, limit_per_job: int) -> Mapping[str, Sequence[int]]:
         c = runs.c
         place = sa.func.row_number().over(partition_by=c.job, order_by=c.run.desc()).label("place")
-        successes = (
-            sa.select(c.job, c.run, (c.ended - c.due).label("duration"), place)
-            .where(c.outcome == Outcome.SUCCESS.value, c.attempts > 0)
-            .subquery()
-        )
-        s = successes.c
-        wanted = sa.select(s.job, s.duration).where(s.place <= limit_per_job).order_by(s.job, s.run)
-        values: dict[str, list[int]] = defaultdict(list)
-        for job, duration in self._read(wanted):
-            values[job].append(max(0, duration))
-        return dict(values)
+        success = (
+            sa.func.coalesce(c.outcome, "") == Outcome.SUCCESS.value
+        )  # in this form, runs_outcome is of no use to it
+        newest = sa.select(c.job, (c.ended - c.due).label("duration"), place).where(success, c.attempts > 0).subquery()
+        wanted = sa.select(newest.c.job, newest.c.place, newest.c.duration).where(newest.c.place <= limit_per_job)
+        values: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for job, position, duration in self._read(wanted):
+            values[job].append((position, max(0, duration)))
+        return {job: [duration for _, duration in sorted(found, reverse=True)] for job, found in values.items()}
 
     def prune(self, older_than: Millis, keep_per_job: int) -> int:
         c, gone = runs.c, 0
@@ -253,8 +254,10 @@ class SqlHistoryStore:
                 if limit is not None and run < limit:
                     doomed.append(run)
             if doomed:
+                began = time.monotonic()
                 self._do(lambda db, doomed=doomed: _remove(db, doomed), write=True)  # type: ignore[misc]
                 gone += len(doomed)
+                time.sleep(min(time.monotonic() - began, 0.1))  # let others write
 
     def close(self) -> None:
         self._engine.dispose()
@@ -402,8 +405,10 @@ class SqlHistoryStore:
 
 def _set_up_sqlite(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {LOG_LIMIT}"):
-        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
+    cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     cursor.close()
 
 

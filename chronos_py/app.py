@@ -1,0 +1,159 @@
+"""The composition root: the one place that names concrete stores, drivers and notifiers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from chronos_py.api import create_app
+from chronos_py.api.auth import with_credentials
+from chronos_py.api.backend import ApiSettings
+from chronos_py.clock import SystemClock
+from chronos_py.config import Settings
+from chronos_py.drivers.local import LocalDriver, detect_resources
+from chronos_py.election import SoleLeader
+from chronos_py.errors import StoreUnavailable
+from chronos_py.model.documents import JobDefaults
+from chronos_py.model.job import CatchUp
+from chronos_py.model.resources import Resources, thousandths
+from chronos_py.persistence.history import SqlHistoryStore
+from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
+from chronos_py.persistence.sqlite import SqliteJobStore
+from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.tasks import TaskDefaults
+from chronos_py.service import Service
+
+log = structlog.get_logger(__name__)
+
+LOCK_PATIENCE_S = 10.0  # a server that was killed a moment ago may still hold the store
+PRUNE_EVERY_S = 600.0
+SAMPLES = 1028
+
+
+@dataclass(slots=True)
+class Server:
+    """All parts of a running server; `wsgi` is what gunicorn serves."""
+
+    service: Service
+    wsgi: Any
+    stop: Callable[[], None]
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return the settings as far as the engine depends on them."""
+    return Policy(
+        tasks=TaskDefaults(
+            settings.mesos_task_cpu, settings.mesos_task_mem, settings.mesos_task_disk, settings.kill_grace
+        ),
+        failure_retry=settings.failure_retry,
+        disable_after_failures=settings.disable_after_failures,
+        unknown_task_timeout=settings.unknown_task_timeout * 1000,
+        task_epsilon=settings.task_epsilon * 1000,
+        catch_up=CatchUp(settings.catch_up),
+    )
+
+
+def resources_of(settings: Settings) -> Resources:
+    """Return what this machine offers: what was said, and what is there for the rest."""
+    found, said = detect_resources(settings.folder), settings.amounts
+    return Resources(
+        cpus=thousandths(said["cpus"]) if "cpus" in said else found.cpus,
+        mem=thousandths(said["mem"]) if "mem" in said else found.mem,
+        disk=thousandths(said["disk"]) if "disk" in said else found.disk,
+    )
+
+
+def build(settings: Settings, port: int) -> Server:
+    """Make and start all parts. Raises StoreUnavailable when another server has the store."""
+    folder = settings.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in settings.idle:
+        log.warning("a flag has no effect in this version", flag=f"--{name}")
+    store = _patiently(lambda: SqliteJobStore(folder / "state.sqlite"))
+    history = SqlHistoryStore(settings.history_url or f"sqlite:///{folder / 'history.sqlite'}")
+
+    def written(up_to: int) -> None:
+        service.history_written(up_to)  # which is made below
+
+    writer = HistoryWriter(history, written, store.read_outbox)
+    megabyte = 1024 * 1024
+    driver = LocalDriver(
+        folder,
+        resources_of(settings),
+        host=settings.host,
+        attributes=settings.attribute_map,
+        default_user=settings.user,
+        limits=settings.task_limits,
+        output_max_bytes=settings.output_max_size * megabyte,
+        sandbox_max_age_s=settings.sandbox_max_age,
+        sandbox_max_bytes=settings.sandbox_max_size * megabyte,
+    )
+    service = Service(
+        store=store,
+        driver=driver,
+        leadership=SoleLeader(f"{settings.host}:{port}"),
+        outbox=writer,
+        history=HistoryReader(history, writer),
+        clock=SystemClock(),
+        policy=policy_of(settings),
+        inbox_limit=settings.inbox_limit,
+        durations=lambda: history.durations(SAMPLES),
+    )
+    app = create_app(
+        service,
+        ApiSettings(
+            defaults=JobDefaults(
+                settings.mesos_task_cpu, settings.mesos_task_mem, settings.mesos_task_disk, settings.user
+            ),
+            default_epsilon=f"PT{settings.task_epsilon}S",
+            history_limit=settings.job_history_limit,
+            compression=settings.http_compression and not settings.disable_http_compression,
+            followers=max(1, settings.http_threads // 3),
+        ),
+    )
+    wsgi: Any = app
+    if settings.credentials is not None:
+        wsgi = with_credentials(app, *settings.credentials, settings.http_realm)
+    stopping = threading.Event()
+    housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)
+
+    def stop() -> None:
+        stopping.set()
+        service.stop()
+        writer.stop()
+        store.close()
+        history.close()
+
+    writer.start()
+    service.start()
+    housekeeper.start()
+    return Server(service, wsgi, stop)
+
+
+def _patiently(open_store: Callable[[], SqliteJobStore]) -> SqliteJobStore:
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            return open_store()
+        except StoreUnavailable as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("waiting for the store", reason=str(error))
+            time.sleep(0.2)
+
+
+def _prune(stopping: threading.Event, history: SqlHistoryStore, settings: Settings) -> None:
+    """Remove old runs now and then."""
+    while not stopping.wait(PRUNE_EVERY_S):
+        try:
+            oldest = SystemClock().now() - settings.history_max_age * 86_400_000
+            removed = history.prune(oldest, settings.history_keep_per_job)
+            if removed:
+                log.info("old runs removed from history", runs=removed)
+        except Exception:
+            log.exception("history could not be pruned")

@@ -1,0 +1,51 @@
+"""As whom a task runs."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from functools import lru_cache
+
+
+class NoSuchUser(Exception):
+    """The task's user does not exist, or this process may not become it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`become` is put before the program; empty when nothing needs to change. `ids` owns the sandbox, or None."""
+
+    name: str
+    home: str
+    become: tuple[str, ...] = ()
+    ids: tuple[int, int] | None = None
+
+
+@lru_cache(maxsize=1000)
+def account(user: str, default: str) -> Account:
+    """Return how to run as `user`. Without root only ourselves will do, and the server's default user means that.
+
+    Raises NoSuchUser.
+    """
+    own = os.geteuid()
+    me = _entry_of(own)
+    if user in ("", me.pw_name) or (own != 0 and user == default):
+        return Account(me.pw_name, me.pw_dir)
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise NoSuchUser(f"there is no user {user!r} on this machine") from None
+    if own != 0:
+        raise NoSuchUser(f"the server runs as {me.pw_name!r} and may not become {user!r}")
+    if entry.pw_uid == 0:
+        return Account(entry.pw_name, entry.pw_dir)
+    become = ("setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", "--")
+    return Account(entry.pw_name, entry.pw_dir, become, (entry.pw_uid, entry.pw_gid))
+
+
+def _entry_of(uid: int) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwuid(uid)
+    except KeyError:
+        return pwd.struct_passwd((str(uid), "x", uid, os.getegid(), "", "/", "/bin/sh"))
