@@ -1,0 +1,22 @@
+"""`python -m benchmarks [word ...]`: print all rows, or those of the modules named."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+from benchmarks import placing, running, serving
+
+MODULES = {"placing": placing, "running": running, "serving": serving}
+
+
+def main() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    for name in sys.argv[1:] or MODULES:
+        for row in MODULES[name].rows():
+            print(row, flush=True)
+
+
+main()
