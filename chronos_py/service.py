@@ -6,11 +6,13 @@ is handled in one, and stored with one durable commit; only then are effects car
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,7 +26,7 @@ from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.messages import DriverReady, Effect, Event, HistoryWritten, Notify, Put, Request
 from chronos_py.model.run import Outcome
 from chronos_py.model.view import View, Waiting
-from chronos_py.persistence.base import JobStore
+from chronos_py.persistence.base import JobStore, Snapshot
 from chronos_py.scheduler.book import Policy, Turn
 from chronos_py.scheduler.engine import Engine
 
@@ -352,11 +354,12 @@ class Service:
     def _take_over(self) -> None:
         """Become the writer, read everything, and tell the driver what to ask after."""
         self._epoch = self._store.open_epoch()
-        snapshot = self._store.load()
-        engine = Engine(self._policy)
-        engine.offers = self._engine.offers
-        engine.load(snapshot.jobs, snapshot.states, snapshot.runs, snapshot.meta, snapshot.outbox, self._clock.now())
-        self._engine = engine
+        offers = self._engine.offers
+        self._engine = Engine(self._policy)  # the old one goes before the new one comes: there is room for one
+        with no_collection():
+            snapshot = self._store.load()
+            self._engine = engine = _loaded(self._policy, snapshot, offers, self._clock.now())
+            self._publish_all(snapshot.quarantined)
         if self._seed is not None:
             seed, self._seed = self._seed, None
             self._samples = {job: deque(values, maxlen=SAMPLES) for job, values in seed().items()}
@@ -365,7 +368,7 @@ class Service:
             engine.handle(DriverReady(), self._clock.now())
         turn = engine.flush()
         self._store.commit(self._epoch, turn.changes)
-        self._publish_all(snapshot.quarantined)
+        self._publish(turn)
         self._outbox.submit(sorted(snapshot.outbox.items()))
         self._after_commit(turn)
         self._leading, self._problem, self.view.leader = True, "", True
@@ -430,13 +433,10 @@ class Service:
 
     def _reload(self, offers: dict[str, Any]) -> None:
         """Forget what the turn has done so far: read the engine's state again."""
-        snapshot, ready = self._store.load(), self._engine.driver_ready
-        self._engine = Engine(self._policy)
-        self._engine.offers = offers
+        ready = self._engine.driver_ready
+        with no_collection():
+            self._engine = _loaded(self._policy, self._store.load(), offers, self._clock.now())
         self._engine.driver_ready = ready
-        self._engine.load(
-            snapshot.jobs, snapshot.states, snapshot.runs, snapshot.meta, snapshot.outbox, self._clock.now()
-        )
 
     # --- after the commit
 
@@ -513,6 +513,24 @@ class Service:
     def history_written(self, up_to: int) -> None:
         """Note that history has all records up to this number: the job store may forget them."""
         self.post(HistoryWritten(up_to))
+
+
+def _loaded(policy: Policy, snapshot: Snapshot, offers: dict[str, Any], now: Millis) -> Engine:
+    engine = Engine(policy)
+    engine.offers = offers
+    engine.load(snapshot.jobs, snapshot.states, snapshot.runs, snapshot.meta, snapshot.outbox, now)
+    return engine
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Hold garbage collection while a great many objects are made that all stay, and leave those out of it after."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _answer(item: Posted, value: Any, problem: BaseException | None) -> None:

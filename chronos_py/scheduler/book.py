@@ -17,12 +17,13 @@ from chronos_py.clock import Millis
 from chronos_py.model.history import HistoryRecord
 from chronos_py.model.job import CatchUp, Job, JobState
 from chronos_py.model.messages import Change, Delete, Effect, Put
+from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run
 from chronos_py.model.view import JobView
 from chronos_py.scheduler.graph import JobGraph
 from chronos_py.scheduler.queue import RunQueue, Shape
 from chronos_py.scheduler.schedule import Occurrences
-from chronos_py.scheduler.tasks import TaskDefaults, need
+from chronos_py.scheduler.tasks import TaskDefaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Policy:
     queued_per_job: int = 1000
 
 
+NO_SHAPE = Shape(Resources())  # until a definition has been worked out
+
+
 class Entry:
     """A job as the engine holds it. `line` are queued runs that wait for the job itself, `playing` those beyond."""
 
@@ -53,7 +57,7 @@ class Entry:
         self.occurrences: Occurrences | None = None
         self.broken = ""  # why the stored schedule cannot be used
         self.lateness: Millis | None = None
-        self.shape = Shape(need(job, TaskDefaults()))
+        self.shape = NO_SHAPE
         self.active: set[int] = set()
         self.phases: dict[Phase, int] = dict.fromkeys(Phase, 0)
         self.line: deque[int] = deque()

@@ -77,7 +77,8 @@ class Engine:
             state = states.get(name)
             if state is None:
                 state = JobState(sequence=book.number_job(), version=book.number_run(), anchor=now)
-            state = replace(state, edges=reparented(state.edges, job.parents or ()))
+            if state.edges or job.parents:
+                state = replace(state, edges=reparented(state.edges, job.parents or ()))
             entry = Entry(job, state)
             book.jobs[name] = entry
             book.graph.put(name, job.parents or ())

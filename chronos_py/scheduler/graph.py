@@ -34,6 +34,9 @@ class JobGraph:
 
     def put(self, name: str, parents: Sequence[str] = ()) -> None:
         """Add `name`, or give it these parents instead of those it had. Not checked: stored graphs may have gaps."""
+        if name not in self._graph and not parents:
+            self._graph.add_node(name)
+            return
         self._graph.add_node(name)
         old = set(self._graph.predecessors(name))
         self._graph.remove_edges_from([(parent, name) for parent in old.difference(parents)])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from chronos_py.errors import InvalidSchedule
 
@@ -74,6 +75,7 @@ def _seconds(millis: int) -> str:
     return f"{sign}{seconds}.{rest:03d}S" if rest else f"{sign}{seconds}S"
 
 
+@lru_cache(maxsize=10_000)
 def parse_period(text: str, field: str = "schedule") -> Period:
     """Read a period. Raises InvalidSchedule, with a hint for the usual mistake of P1H for an hour."""
     match = _PERIOD.fullmatch(text)

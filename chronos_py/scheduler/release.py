@@ -9,18 +9,20 @@ ledger row that says skipped (why) or merged (into which run).
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 from chronos_py.clock import Millis
 from chronos_py.model.history import RunRecord
-from chronos_py.model.job import CatchUp, Job, JobState, Token
+from chronos_py.model.job import CatchUp, Constraint, Job, JobState, Token
 from chronos_py.model.messages import Notify
+from chronos_py.model.resources import Resources
 from chronos_py.model.run import Outcome, Phase, Run, Trigger
 from chronos_py.scheduler import dependencies
 from chronos_py.scheduler.book import Book, Entry, run_wake
 from chronos_py.scheduler.period import parse_period
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.schedule import parse_schedule
-from chronos_py.scheduler.tasks import need
+from chronos_py.scheduler.tasks import amounts
 
 _UNITS: dict[str, Millis] = {
     "years": 365 * 86_400_000,
@@ -32,6 +34,11 @@ _UNITS: dict[str, Millis] = {
     "seconds": 1000,
     "millis": 1,
 }
+
+
+@lru_cache(maxsize=10_000)
+def _shape(cpus: float, mem: float, disk: float, constraints: tuple[Constraint, ...]) -> Shape:
+    return Shape(Resources.of(cpus, mem, disk), constraints)
 
 
 def lateness_limit(job: Job) -> Millis | None:
@@ -53,7 +60,7 @@ class Releaser:
     def prepare(self, entry: Entry) -> None:
         """Work out what a definition means. A stored schedule that cannot be used leaves the job without due times."""
         job, policy = entry.job, self.book.policy
-        entry.shape = Shape(need(job, policy.tasks), job.constraints)
+        entry.shape = _shape(*amounts(job, policy.tasks), job.constraints)
         entry.occurrences, entry.broken, entry.lateness, entry.wake = None, "", None, None
         try:
             entry.lateness = lateness_limit(job)

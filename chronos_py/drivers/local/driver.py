@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import resource
 import select
+import shutil
+import signal
 import threading
 import time
 import uuid
@@ -19,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import orjson
 import structlog
 
 from chronos_py.drivers.base import DriverStatus, Post
@@ -29,7 +32,7 @@ from chronos_py.drivers.local.launch import CannotStart, Launcher
 from chronos_py.drivers.local.limits import chosen_limits
 from chronos_py.drivers.local.output import OutputChunk
 from chronos_py.drivers.local.prune import Pruner
-from chronos_py.drivers.local.sandbox import Sandbox, boot_id, process_ticks
+from chronos_py.drivers.local.sandbox import Sandbox, boot_id, shim_sandbox, shims
 from chronos_py.model.messages import (
     Acknowledge,
     Decline,
@@ -53,7 +56,7 @@ log = structlog.get_logger(__name__)
 REPEAT_S = 10.0  # until a terminal update is acknowledged
 TICK_S = 1.0  # looking at output sizes and at what is overdue
 FETCHERS = 8
-SIGNALS = {number: name for name, number in vars(__import__("signal").Signals).items() if isinstance(number, int)}
+SIGNALS = {int(number): number.name for number in signal.Signals}
 
 
 class Watched:
@@ -255,7 +258,7 @@ class LocalDriver:
                 if task.deadline is not None and now >= task.deadline:
                     self._force(task_id, task, now)
         for pid, task_id in list(self._by_pid.items()):
-            if process_ticks(pid) is None:
+            if shim_sandbox(pid) is None:
                 self._ended(task_id)
 
     # --- offers
@@ -425,7 +428,7 @@ class LocalDriver:
         self, task_id: str, watched: Watched, state: TaskState, reason: str, message: str, *, code: int | None = None
     ) -> None:
         """Make the terminal update, tell it, and free the room."""
-        signal = code - 128 if code is not None and 128 < code <= 192 else None
+        killed_by = code - 128 if code is not None and 128 < code <= 192 else None
         watched.update = StatusUpdate(
             task_id,
             state,
@@ -435,8 +438,8 @@ class LocalDriver:
             at=watched.sandbox.ended_at() or time.time_ns() // 1_000_000,
             reason=reason,
             message=message,
-            exit_code=None if signal is not None else code,
-            signal=signal,
+            exit_code=None if killed_by is not None else code,
+            signal=killed_by,
         )
         watched.deadline = None
         self._give_back(watched.need)
@@ -514,61 +517,54 @@ class LocalDriver:
 
     def _recover(self) -> None:
         """Find what was launched before: running tasks are watched again, the others' ends are told."""
+        alive = shims()
         for name in sorted(os.listdir(f"{self._root}/live")):
-            path = f"{self._root}/runs/{name[-16:-14]}/{name}"
-            task_id = self._id_in(path)
+            file = f"{self._root}/live/{name}"
+            task_id = self._id_in(file)
             if task_id is None:
-                os.unlink(f"{self._root}/live/{name}")  # nothing was made of it: nobody can have started it
+                log.error("a record of a launch cannot be read and is put aside", file=file)
+                os.replace(file, f"{self._root}/unreadable-{name}")
                 continue
-            self._find_again(task_id)
+            self._find_again(task_id, alive)
         if self._tasks:
             log.info("tasks found from before", tasks=len(self._tasks))
 
     @staticmethod
-    def _id_in(path: str) -> str | None:
-        import orjson
-
+    def _id_in(file: str) -> str | None:
         try:
-            return str(orjson.loads(Path(path, ".task", "task.json").read_bytes())["id"])
-        except (OSError, ValueError, KeyError):
+            return str(orjson.loads(Path(file).read_bytes().split(b"\n", 1)[0])["id"])
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _find_again(self, task_id: str) -> None:
+    def _find_again(self, task_id: str, alive: Mapping[str, int]) -> None:
         sandbox = Sandbox(self._root, task_id)
-        watched = Watched(sandbox, sandbox.need(), container=bool(sandbox.about().get("container")))
+        about = sandbox.about()
+        watched = Watched(sandbox, sandbox.need(), container=bool(about.get("container")))
+        watched.started = about.get("made")
         self._tasks[task_id] = watched
         self._take(watched.need)
         if sandbox.claim():
             text = "the server ended before it was started"
             self._conclude(task_id, watched, TaskState.DROPPED, "NEVER_STARTED", text)
             return
-        claim = sandbox.claimed_by()
-        watched.started = sandbox.started_at()
-        if claim is not None and claim.boot == self._boot and process_ticks(claim.pid) == claim.ticks:
-            self._watch(task_id, watched, claim.pid)
-            if process_ticks(claim.pid) == claim.ticks:
+        pid = alive.get(sandbox.path)
+        if pid is not None:
+            self._watch(task_id, watched, pid)
+            if shim_sandbox(pid) == sandbox.path:  # the number still means the shim: the pidfd is its
                 return
-        if claim is not None:
-            watched.pid = claim.pid
-        self._conclude_unseen(task_id, watched, rebooted=claim is not None and claim.boot != self._boot)
+            self._unwatch(watched)
+            watched.pid = 0
+        self._conclude_unseen(task_id, watched, rebooted=about.get("boot") != self._boot)
 
     def _conclude_unseen(self, task_id: str, watched: Watched, *, rebooted: bool) -> None:
         """Tell how a task ended while nobody watched."""
-        if watched.sandbox.exit_status() is None and rebooted:
+        code = watched.sandbox.exit_status()
+        if code is None and rebooted:
             text = "the machine was restarted while it ran"
             self._conclude(task_id, watched, TaskState.LOST, "AGENT_RESTARTED", text)
-        elif watched.pid:
-            self._ended_unseen(task_id, watched)
-        else:
-            text = "its supervising process was killed, the result is unknown"
-            self._conclude(task_id, watched, TaskState.LOST, "EXECUTOR_TERMINATED", text)
-
-    def _ended_unseen(self, task_id: str, watched: Watched) -> None:
-        pid, watched.pid = watched.pid, 0
-        self._unwatch(watched) if watched.pidfd >= 0 else None
-        code = watched.sandbox.exit_status()
-        if code is None:
-            processes.kill(pid, leader=False)
+        elif code is None:
+            if watched.container:
+                remove_container(task_id)
             text = "its supervising process was killed, the result is unknown"
             self._conclude(task_id, watched, TaskState.LOST, "EXECUTOR_TERMINATED", text)
         elif code == 0:
@@ -581,11 +577,7 @@ def _give(path: str, user: str) -> None:
     """Let the task's user own what was fetched for it."""
     if os.geteuid() != 0 or user in ("", "root"):
         return
-    import shutil
-
     for folder, _, names in os.walk(path):
-        if os.path.basename(folder) == ".task":
-            continue
         for name in names:
             shutil.chown(os.path.join(folder, name), user)
 

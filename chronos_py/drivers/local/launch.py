@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from chronos_py.drivers.local.docker import SANDBOX, docker_command, docker_program
+from chronos_py.drivers.local.docker import docker_command, docker_program
 from chronos_py.drivers.local.limits import Limits
 from chronos_py.drivers.local.sandbox import Sandbox
 from chronos_py.drivers.local.shim import program, shim_arguments
@@ -59,14 +59,9 @@ class Launcher:
             groups, data = self.limits.prepare(os.path.basename(sandbox.path), task.resources)
             if who.ids is not None:
                 os.chown(sandbox.path, *who.ids)
-                for stream in ("stdout", "stderr"):
-                    os.close(os.open(f"{sandbox.path}/{stream}", os.O_CREAT | os.O_WRONLY, 0o644))
-        arguments = shim_arguments(sandbox.path, groups, data, words)
+        mask = "022" if who.ids is None or task.container is not None else "0"  # its user may open /dev/stdout again
+        arguments = shim_arguments(sandbox, groups, data, mask, words)
         try:
             return os.posix_spawn("/bin/sh", arguments, environment, file_actions=_NULL, setsid=True)
         except ValueError as error:  # a NUL byte, or a surrogate that no encoding has
             raise CannotStart(f"the command or its environment cannot be passed on: {error}") from None
-
-    @property
-    def sandbox_variable(self) -> str:
-        return SANDBOX

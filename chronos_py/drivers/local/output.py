@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from chronos_py.drivers.local.sandbox import STATE, Sandbox
+from chronos_py.drivers.local.sandbox import Sandbox
 from chronos_py.errors import UnknownTask
 
 STREAMS = ("stdout", "stderr")
@@ -29,7 +29,7 @@ class OutputChunk:
 
 
 def _base_file(path: str, stream: str) -> Path:
-    return Path(path, STATE, f"{stream}.base")
+    return Path(path, f".{stream}.base")
 
 
 def _base(path: str, stream: str) -> int:

@@ -6,23 +6,28 @@ session of its own, so the task is found and stopped as a whole.
 
 from __future__ import annotations
 
+from chronos_py.drivers.local.sandbox import Sandbox
 from chronos_py.model.run import Task
 
-# $1 the sandbox; $2 files of cgroups to join, colon between; $3 KiB for RLIMIT_DATA or empty; then the program.
+# $1 the sandbox; $2 the file to add the exit status to; $3 files of cgroups to join, colon between; $4 KiB for
+# RLIMIT_DATA or empty; $5 the mode mask of the output files; then the program.
 # Traps rather than ignored signals: a trap is not inherited, so the task gets the signals in their usual form.
 SCRIPT = r"""
 cd "$1" || exit 120
-read -r stat < /proc/$$/stat
+record=$2
+umask "$5"
 set -C
-command echo "$stat" 2> /dev/null > .task/started || exit 0
+command : 2> /dev/null > stdout || exit 0
 set +C
+: > stderr
+umask 022
 trap : TERM INT HUP QUIT
-IFS=:; for file in $2; do echo 0 > "$file"; done; unset IFS
-[ -z "$3" ] || ulimit -d "$3"
+IFS=:; for file in $3; do echo 0 > "$file"; done; unset IFS
+[ -z "$4" ] || ulimit -d "$4"
 ulimit -S -n 1024
-shift 3
+shift 5
 "$@" < /dev/null >> stdout 2>> stderr
-echo $? > .task/exit
+echo "exit $?" >> "$record"
 """
 
 
@@ -33,6 +38,7 @@ def program(task: Task, become: tuple[str, ...]) -> list[str]:
     return [*become, task.command, *task.arguments]
 
 
-def shim_arguments(sandbox: str, cgroup_files: str, data_kib: str, program: list[str]) -> list[str]:
+def shim_arguments(sandbox: Sandbox, cgroup_files: str, data_kib: str, mask: str, program: list[str]) -> list[str]:
     """Return the shim's own argument vector."""
-    return ["sh", "-c", SCRIPT, "chronos-task", sandbox, cgroup_files, data_kib, *program]
+    own = [sandbox.path, sandbox.live, cgroup_files, data_kib, mask]
+    return ["sh", "-c", SCRIPT, "chronos-task", *own, *program]
