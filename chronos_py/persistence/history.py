@@ -184,7 +184,7 @@ class SqlHistoryStore:
         try:
             self._write_rows(run_rows, attempt_rows)
         except (ValueError, OverflowError, DataError):  # UnicodeEncodeError is a ValueError
-            self._write_rows(list(map(_cleaned, run_rows)), list(map(_cleaned, attempt_rows)))
+            self._write_rows(list(map(self._cleaned, run_rows)), list(map(self._cleaned, attempt_rows)))
 
     def runs(self, query: RunQuery) -> list[RunRecord]:
         wanted = sa.select(runs).order_by(runs.c.run.desc()).limit(max(0, query.limit))
@@ -195,7 +195,7 @@ class SqlHistoryStore:
             (runs.c.owner, query.owner),
         ):
             if value is not None:
-                wanted = wanted.where(column == _clean_text(str(value)))
+                wanted = wanted.where(column == self._clean_text(str(value)))
         if query.due_from is not None:
             wanted = wanted.where(runs.c.due >= query.due_from)
         if query.due_to is not None:
@@ -215,7 +215,7 @@ class SqlHistoryStore:
     def recent_attempts(self, job: str, limit: int) -> list[AttemptRecord]:
         c = attempts.c
         order = (c.launched.desc(), c.run.desc(), c.attempt.desc())
-        wanted = sa.select(attempts).where(c.job == _clean_text(job)).order_by(*order).limit(max(0, limit))
+        wanted = sa.select(attempts).where(c.job == self._clean_text(job)).order_by(*order).limit(max(0, limit))
         return _records(self._read(wanted), _attempt_of)
 
     def durations(self, limit_per_job: int) -> Mapping[str, Sequence[int]]:
@@ -288,6 +288,20 @@ class SqlHistoryStore:
 
         if run_rows or attempt_rows:
             self._do(write, write=True)
+
+    def _cleaned(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a row that the database takes."""
+        return tuple(
+            self._clean_text(value) if isinstance(value, str)
+            else max(-BIGGEST, min(value, BIGGEST)) if isinstance(value, int)
+            else value
+            for value in row
+        )  # fmt: skip
+
+    def _clean_text(self, text: str) -> str:
+        """Return a text without halves of characters; SQLite alone takes NUL."""
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        return text if self._file is not None else text.replace("\0", "\ufffd")
 
     def _upsert(self, db: sa.Connection, table: sa.Table, rows: list[tuple[Any, ...]]) -> None:
         start = 0
@@ -425,17 +439,3 @@ def _records(rows: Iterable[Sequence[Any]], build: Callable[[Sequence[Any]], Nou
         except (ValueError, TypeError, AttributeError) as error:
             log.error("a row of history cannot be read and is left out", run=row[0], reason=str(error))
     return found
-
-
-def _cleaned(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a row that every database takes: whole numbers of 64 bits, texts without NUL and halves of characters."""
-    return tuple(
-        _clean_text(value) if isinstance(value, str)
-        else max(-BIGGEST, min(value, BIGGEST)) if isinstance(value, int)
-        else value
-        for value in row
-    )  # fmt: skip
-
-
-def _clean_text(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "�")

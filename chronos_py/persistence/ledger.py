@@ -31,7 +31,7 @@ def find_gaps(spans: Iterable[tuple[int, int]], start: int, up_to: int) -> list[
             steps[last + 1] = steps.get(last + 1, 0) - 1
     found: list[Gap] = []
     at, rows = start, 0
-    for edge in sorted(steps.keys() | {up_to + 1}):
+    for edge in sorted({edge for edge, step in steps.items() if step} | {up_to + 1}):
         if edge > at:
             if rows != 1:
                 found.append(Gap(at, edge - 1, rows))

@@ -74,7 +74,7 @@ class HistoryWriter:
     def stop(self, timeout: float = 5.0) -> None:
         """Write what is waiting if that takes no longer than `timeout` seconds, and end the thread. The rest lies in
         the job store and is handed in again after the next start."""
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             return
         began = time.monotonic()
         self.flush(timeout)
@@ -258,7 +258,7 @@ class HistoryReader:
 
     def run(self, number: int) -> RunRecord | None:
         """See HistoryStore."""
-        for record in self._writer.pending:
+        for record in reversed(self._writer.pending):
             if isinstance(record, RunRecord) and record.run == number:
                 return record
         return self._store.run(number)
