@@ -33,6 +33,7 @@ from chronos_py.scheduler.engine import Engine
 log = structlog.get_logger(__name__)
 
 LONGEST_SLEEP_S = 1.0  # the clock may be set while we sleep
+PACE_S = 0.02  # news of tasks that comes faster than this is taken together: each commit is a sync of the disk
 LONGEST_BACK_OFF_S = 10.0
 SAMPLES = 1028  # durations kept per job, as many as Chronos's histograms hold
 
@@ -72,6 +73,7 @@ class Inbox:
         self._bank: list[Posted] = []
         self._filled = threading.Condition()
         self._poked = False
+        self._urgent = False  # somebody waits for an answer
 
     def __len__(self) -> int:
         return len(self._bank)
@@ -83,21 +85,36 @@ class Inbox:
             if item.answer is not None and len(self._bank) >= self._limit:
                 raise Overloaded(f"{len(self._bank)} requests wait already")
             self._bank.append(item)
-            if len(self._bank) == 1:
+            if item.answer is not None and not self._urgent:
+                self._urgent = True
+                self._filled.notify()
+            elif len(self._bank) == 1:
                 self._filled.notify()
 
     def poke(self) -> None:
         """Wake the service though nothing was added."""
         with self._filled:
-            self._poked = True
+            self._poked = self._urgent = True
             self._filled.notify()
+
+    def gather(self, seconds: float) -> None:
+        """Wait up to `seconds` for more to arrive, less when somebody waits for an answer."""
+        with self._filled:
+            if not self._urgent and seconds > 0:
+                self._filled.wait_for(lambda: self._urgent, seconds)
+
+    def wait(self, seconds: float) -> None:
+        """Wait up to `seconds` for something to arrive."""
+        with self._filled:
+            if not self._bank and not self._poked and seconds > 0:
+                self._filled.wait(seconds)
 
     def swap(self, timeout: float) -> list[Posted]:
         """Return all that has arrived, waiting up to `timeout` seconds for something."""
         with self._filled:
             if not self._bank and not self._poked and timeout > 0:
                 self._filled.wait(timeout)
-            self._poked = False
+            self._poked = self._urgent = False
             bank, self._bank = self._bank, []
             return bank
 
@@ -307,7 +324,9 @@ class Service:
                 if not self._leading:
                     self._take_over()
                     back_off = 0.1
-                self.step(self._pause())
+                self._inbox.wait(self._pause())
+                self._inbox.gather(min(PACE_S - (self._monotonic() - self._last_turn), self._pause()))
+                self.step()
             except StaleLeader as error:
                 self._resign(f"deposed: {error}")
                 self._refuse_until_stopped()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ class ChronosServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no t
     def load(self) -> Any:
         """Build all parts, in the worker."""
         from chronos_py.app import build
+
+        sys.setswitchinterval(0.001)
 
         self.server = build(self.settings, self.port)
         return self.server.wsgi
