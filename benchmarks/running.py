@@ -69,7 +69,7 @@ def complete_runs(jobs: int, seconds: int, folder: Path) -> tuple[int, float]:
     """Let `jobs` jobs run once a (simulated) second; return runs in history and the time that took."""
     clock, history = SteppedClock(), SqlHistoryStore(f"sqlite:///{folder / 'history.sqlite'}")
     store = SqliteJobStore(folder / "state.sqlite")
-    writer = HistoryWriter(history, lambda number: service.history_written(number), store.read_outbox)
+    writer = HistoryWriter(history, lambda number: service.history_written(number), store.read_outbox)  # noqa: PLW0108
     service = Service(
         store=store, driver=InstantCluster(), outbox=writer, history=HistoryReader(history, writer), clock=clock
     )

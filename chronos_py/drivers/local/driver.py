@@ -32,7 +32,7 @@ from chronos_py.drivers.local.launch import CannotStart, Launcher
 from chronos_py.drivers.local.limits import chosen_limits
 from chronos_py.drivers.local.output import OutputChunk
 from chronos_py.drivers.local.prune import Pruner
-from chronos_py.drivers.local.sandbox import Sandbox, boot_id, shim_sandbox, shims
+from chronos_py.drivers.local.sandbox import Sandbox, Spares, boot_id, shim_sandbox, shims
 from chronos_py.model.messages import (
     Acknowledge,
     Decline,
@@ -56,6 +56,8 @@ log = structlog.get_logger(__name__)
 REPEAT_S = 10.0  # until a terminal update is acknowledged
 TICK_S = 1.0  # looking at output sizes and at what is overdue
 FETCHERS = 8
+SPARES = 1000  # sandboxes made beforehand
+SPARES_AT_ONCE = 50
 SIGNALS = {int(number): number.name for number in signal.Signals}
 
 
@@ -103,6 +105,7 @@ class LocalDriver:
         self._limits_mode = limits
         self._output_max = output_max_bytes
         self._pruner = Pruner(self._root, sandbox_max_age_s, sandbox_max_bytes)
+        self._spares = Spares(self._root, SPARES)
         self._tasks: dict[str, Watched] = {}
         self._by_fd: dict[int, str] = {}
         self._by_pid: dict[int, str] = {}  # watched without a pidfd: the table of files was full
@@ -191,6 +194,7 @@ class LocalDriver:
 
     def _run(self) -> None:
         try:
+            self._spares.open()
             self._recover()
         except Exception:
             log.exception("what ran before could not be looked through")
@@ -218,7 +222,7 @@ class LocalDriver:
     def _pause(self) -> float:
         if self._inbox:
             return 0.0
-        return TICK_S if self._tasks or self._offered_again is not None else 60.0
+        return TICK_S
 
     def _messages(self) -> None:
         """Take what was left since the last look, but no more: processes that ended must be seen in between."""
@@ -248,6 +252,9 @@ class LocalDriver:
                     pass
 
     def _tick(self, now: float) -> None:
+        if not self._inbox:
+            with suppress(OSError):
+                self._spares.make_some(SPARES_AT_ONCE)
         for task_id, task in list(self._tasks.items()):
             if task.update is not None:
                 if now - task.told >= REPEAT_S:
@@ -314,7 +321,7 @@ class LocalDriver:
         self._take(task.resources)
         try:
             launcher.check(task)
-            sandbox.make(task, self._boot)
+            sandbox.make(task, self._boot, self._spares.take())
         except CannotStart as error:
             self._conclude(task.id, watched, TaskState.ERROR, "CANNOT_START", str(error))
             return
