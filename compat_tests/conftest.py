@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
 
-from compat_tests.dialects import DIALECTS, Api, Dialect, unique_name
+from compat_tests.dialects import DIALECTS, FAR, V2, V3, Api, Dialect, a_job, unique_name
+from compat_tests.lines import job_name, line, target  # noqa: F401 - fixtures
 from compat_tests.servers.chronos import ChronosServer
 
+__all__ = ["FAR", "JSON", "V2", "V3", "Line", "Target"]
+
+JSON = {"Content-Type": "application/json"}
 LOG_TAIL = 20_000
+Line = Dialect
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,10 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @dataclass(frozen=True)
-class Server:
+class Target:
     """The server under test; what only a local one has is None with --url."""
 
     url: str
+    session: requests.Session
     pid: int | None
     data_dir: Path | None
     log: Path | None
@@ -32,18 +40,49 @@ class Server:
     def is_ours(self) -> bool:
         return self.pid is not None
 
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send to a path of the server; the options are those of requests."""
+        return self.session.request(method, self.url + path, timeout=60, allow_redirects=False, **options)
+
+    def add(self, line: Line, name: str, **fields: Any) -> None:
+        """Create a job that does nothing by itself, or replace it."""
+        path, document = a_job(name, **fields)
+        answer = self.call("POST", line.prefix + path, json=document)
+        assert answer.status_code == 204, (answer.status_code, answer.text[:500])
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return the jobs, in whichever dialect the server speaks."""
+        answers = (self.call("GET", f"{line.prefix}/jobs") for line in DIALECTS)
+        return next((list(answer.json()) for answer in answers if answer.status_code == 200), [])
+
+    def names(self) -> set[str]:
+        return {job["name"] for job in self.jobs()}
+
+    def job(self, line: Line, name: str) -> dict[str, Any]:
+        jobs: list[dict[str, Any]] = self.call("GET", f"{line.prefix}/jobs").json()
+        return next(job for job in jobs if job["name"] == name)
+
+    def clean(self, stem: str) -> None:
+        """Delete the jobs whose names begin with the stem, the youngest first."""
+        names = [job["name"] for job in self.jobs() if job["name"].startswith(stem)]
+        for name in reversed(names):
+            for line in DIALECTS:
+                self.call("DELETE", f"{line.prefix}/job/{quote(name, safe='')}")
+
 
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, session: requests.Session
+) -> Iterator[Target]:
     url = request.config.getoption("--url")
     if url:
-        yield Server(url.rstrip("/"), None, None, None)
+        yield Target(url.rstrip("/"), session, None, None, None)
         return
-    chronos = ChronosServer(tmp_path_factory.mktemp("chronos"))
+    chronos = ChronosServer(tmp_path_factory.mktemp("server"))
     failed_before = request.session.testsfailed
     try:
         chronos.wait(30)
-        yield Server(chronos.url, chronos.pid, chronos.data_dir, chronos.log)
+        yield Target(chronos.url, session, chronos.pid, chronos.data_dir, chronos.log)
     finally:
         chronos.stop()
         if request.session.testsfailed > failed_before:
@@ -68,7 +107,7 @@ def session() -> Iterator[requests.Session]:
 
 
 @pytest.fixture(params=DIALECTS, ids=lambda dialect: dialect.label)
-def dialect(request: pytest.FixtureRequest, server: Server, session: requests.Session) -> Dialect:
+def dialect(request: pytest.FixtureRequest, server: Target, session: requests.Session) -> Dialect:
     """Each line of Chronos in turn; skipped when the server does not serve it."""
     dialect: Dialect = request.param
     if session.get(server.url + dialect.prefix + "/jobs", timeout=30).status_code == 404:
@@ -78,16 +117,22 @@ def dialect(request: pytest.FixtureRequest, server: Server, session: requests.Se
 
 
 @pytest.fixture
-def api(server: Server, session: requests.Session, dialect: Dialect) -> Iterator[Api]:
-    """Requests in the dialect; the jobs made through it are deleted afterwards."""
-    api = Api(server.url, dialect, session)
-    yield api
-    api.clean()
+def line(dialect: Dialect) -> Line:
+    """The dialect by its other name."""
+    return dialect
 
 
 @pytest.fixture
-def name(api: Api) -> str:
-    """A job name nobody has used; the job is deleted afterwards, however it was made."""
+def name(server: Target) -> Iterator[str]:
+    """A job name nobody has used; jobs whose names begin with it are deleted afterwards."""
     name = unique_name()
-    api.made.append(name)
-    return name
+    yield name
+    server.clean(name)
+
+
+@pytest.fixture
+def api(server: Target, dialect: Dialect) -> Iterator[Api]:
+    """Requests in the dialect; the jobs made through it are deleted afterwards."""
+    api = Api(server.url, dialect, server.session)
+    yield api
+    api.clean()
