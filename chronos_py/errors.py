@@ -6,6 +6,7 @@
      |   |   +- UnusableSchedule  Chronos would have taken it
      |   +- InvalidName           the job's name breaks the dialect's rule
      |   +- BadDocument           a document that Chronos could not make a job of at all
+     +- BadRecord                 a stored record cannot be read, or a value cannot be stored (persistence/codec.py)
      +- UnknownJob, UnknownRun, UnknownTask
      +- GraphError                the job graph would not be right any more
      |   +- NoParents             a dependency-based job without parents

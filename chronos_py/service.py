@@ -379,9 +379,6 @@ class Service:
             snapshot = self._store.load()
             self._engine = engine = _loaded(self._policy, snapshot, offers, self._clock.now())
             self._publish_all(snapshot.quarantined)
-        if self._seed is not None:
-            seed, self._seed = self._seed, None
-            self._samples = {job: deque(values, maxlen=SAMPLES) for job, values in seed().items()}
         framework_id = str(snapshot.meta.get("framework_id", ""))
         if self._driver_started:
             engine.handle(DriverReady(), self._clock.now())
@@ -395,6 +392,18 @@ class Service:
         if not self._driver_started:
             self._driver_started = True
             self.driver.start(self.post, framework_id)
+        if self._seed is not None:
+            seed, self._seed = self._seed, None
+            threading.Thread(target=self._read_samples, args=(seed,), name="durations", daemon=True).start()
+
+    def _read_samples(self, seed: Callable[[], Any]) -> None:
+        """Take the durations of earlier runs from history; beside the service, for there may be millions."""
+        try:
+            for job, values in seed().items():
+                newer = self._samples.get(job, ())
+                self._samples[job] = deque((*values, *newer), maxlen=SAMPLES)
+        except Exception:
+            log.exception("the durations of earlier runs could not be read")
 
     def _pause(self) -> float:
         """Return how many seconds to wait for events."""
@@ -414,7 +423,7 @@ class Service:
         try:
             if turn.changes:
                 self._store.commit(self._epoch, turn.changes)
-        except StoreUnavailable as error:
+        except Exception as error:  # whatever it is, nothing of this turn counts
             for item, _, _ in batch.results:
                 _answer(item, None, error)
             raise

@@ -11,15 +11,11 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from compat_tests.dialects import DIALECTS, FAR, V2, V3, Api, Dialect, a_job, unique_name
-from compat_tests.lines import job_name, line, target  # noqa: F401 - fixtures
+from compat_tests.dialects import DIALECTS, Api, Dialect, unique_name
+from compat_tests.lines import chronos_line, job_name, target  # noqa: F401 - fixtures
 from compat_tests.servers.chronos import ChronosServer
 
-__all__ = ["FAR", "JSON", "V2", "V3", "Line", "Target"]
-
-JSON = {"Content-Type": "application/json"}
 LOG_TAIL = 20_000
-Line = Dialect
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @dataclass(frozen=True)
-class Target:
+class Server:
     """The server under test; what only a local one has is None with --url."""
 
     url: str
@@ -44,23 +40,10 @@ class Target:
         """Send to a path of the server; the options are those of requests."""
         return self.session.request(method, self.url + path, timeout=60, allow_redirects=False, **options)
 
-    def add(self, line: Line, name: str, **fields: Any) -> None:
-        """Create a job that does nothing by itself, or replace it."""
-        path, document = a_job(name, **fields)
-        answer = self.call("POST", line.prefix + path, json=document)
-        assert answer.status_code == 204, (answer.status_code, answer.text[:500])
-
     def jobs(self) -> list[dict[str, Any]]:
         """Return the jobs, in whichever dialect the server speaks."""
         answers = (self.call("GET", f"{line.prefix}/jobs") for line in DIALECTS)
         return next((list(answer.json()) for answer in answers if answer.status_code == 200), [])
-
-    def names(self) -> set[str]:
-        return {job["name"] for job in self.jobs()}
-
-    def job(self, line: Line, name: str) -> dict[str, Any]:
-        jobs: list[dict[str, Any]] = self.call("GET", f"{line.prefix}/jobs").json()
-        return next(job for job in jobs if job["name"] == name)
 
     def clean(self, stem: str) -> None:
         """Delete the jobs whose names begin with the stem, the youngest first."""
@@ -73,16 +56,16 @@ class Target:
 @pytest.fixture(scope="session")
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, session: requests.Session
-) -> Iterator[Target]:
+) -> Iterator[Server]:
     url = request.config.getoption("--url")
     if url:
-        yield Target(url.rstrip("/"), session, None, None, None)
+        yield Server(url.rstrip("/"), session, None, None, None)
         return
     chronos = ChronosServer(tmp_path_factory.mktemp("server"))
     failed_before = request.session.testsfailed
     try:
         chronos.wait(30)
-        yield Target(chronos.url, session, chronos.pid, chronos.data_dir, chronos.log)
+        yield Server(chronos.url, session, chronos.pid, chronos.data_dir, chronos.log)
     finally:
         chronos.stop()
         if request.session.testsfailed > failed_before:
@@ -107,7 +90,7 @@ def session() -> Iterator[requests.Session]:
 
 
 @pytest.fixture(params=DIALECTS, ids=lambda dialect: dialect.label)
-def dialect(request: pytest.FixtureRequest, server: Target, session: requests.Session) -> Dialect:
+def dialect(request: pytest.FixtureRequest, server: Server, session: requests.Session) -> Dialect:
     """Each line of Chronos in turn; skipped when the server does not serve it."""
     dialect: Dialect = request.param
     if session.get(server.url + dialect.prefix + "/jobs", timeout=30).status_code == 404:
@@ -117,13 +100,7 @@ def dialect(request: pytest.FixtureRequest, server: Target, session: requests.Se
 
 
 @pytest.fixture
-def line(dialect: Dialect) -> Line:
-    """The dialect by its other name."""
-    return dialect
-
-
-@pytest.fixture
-def name(server: Target) -> Iterator[str]:
+def name(server: Server) -> Iterator[str]:
     """A job name nobody has used; jobs whose names begin with it are deleted afterwards."""
     name = unique_name()
     yield name
@@ -131,7 +108,7 @@ def name(server: Target) -> Iterator[str]:
 
 
 @pytest.fixture
-def api(server: Target, dialect: Dialect) -> Iterator[Api]:
+def api(server: Server, dialect: Dialect) -> Iterator[Api]:
     """Requests in the dialect; the jobs made through it are deleted afterwards."""
     api = Api(server.url, dialect, server.session)
     yield api

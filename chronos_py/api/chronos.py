@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -24,7 +25,7 @@ from chronos_py.api.transport import (
     nothing,
 )
 from chronos_py.clock import Millis, iso_utc
-from chronos_py.errors import BadDocument, ChronosError, InvalidName, UnknownJob
+from chronos_py.errors import BadDocument, ChronosError, InvalidName, InvalidSchedule, UnknownJob
 from chronos_py.model.documents import NAME_RULES, Line, Read, name_allowed, read_job
 from chronos_py.model.java import double_text, string_json
 from chronos_py.model.job import Job
@@ -40,6 +41,7 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.render import render_job
 from chronos_py.model.view import JobView
+from chronos_py.scheduler.period import parse_period
 from chronos_py.scheduler.schedule import parse_schedule
 
 FIRST_START: Millis = 1000  # 3.x takes no start before 1970-01-01T00:00:01Z in a new job
@@ -120,7 +122,7 @@ class ChronosApi:
         if read.kind not in kinds:
             wanted = "a job without parents" if "scheduled" in kinds else "a job with parents"
             raise BadDocument("body", read.kind, f"this path takes {wanted}")
-        self.backend.call(SubmitJob(read.job, read.counters, self._rules(read)))
+        self.backend.call(SubmitJob(_with_epsilon(read.job), read.counters, self._rules(read)))
         return nothing()
 
     def _rules(self, read: Read) -> Callable[[Job, Millis], None]:
@@ -243,6 +245,16 @@ class ChronosApi:
     def leader(self) -> ResponseReturnValue:
         accept("application/json")
         return answer(f'{{"leader":{string_json(self.backend.leader())}}}')
+
+
+def _with_epsilon(job: Job) -> Job:
+    """Return the job with its epsilon as a period prints. Raises BadDocument for what is no period."""
+    if job.epsilon is None:
+        return job
+    try:
+        return replace(job, epsilon=str(parse_period(job.epsilon)))
+    except InvalidSchedule:
+        raise BadDocument("epsilon", job.epsilon, "is no ISO 8601 period, for example PT15M") from None
 
 
 def _links(views: Iterable[JobView]) -> list[tuple[str, str]]:

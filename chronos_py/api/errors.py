@@ -118,7 +118,8 @@ def chronos_answer(error: ChronosError, line: Line, view: str) -> Response:
 
 def _header(error: ChronosError) -> str:
     """Return an error's sentence as a header can carry it."""
-    return str(error).encode("ascii", "backslashreplace").decode().replace("\r", " ").replace("\n", " ")[:1000]
+    text = str(error).encode("ascii", "backslashreplace").decode()
+    return "".join(character if character.isprintable() else " " for character in text)[:1000]
 
 
 _CODES: tuple[tuple[type[ChronosError], int, str], ...] = (

@@ -73,6 +73,8 @@ class Engine:
         book.next_record = max(counters.get("record", 1), 1 + max(outbox, default=0))
         book.next_job = max(counters.get("job", 1), 1 + max((s.sequence for s in states.values()), default=0))
         book.id_floor = counters.get("id_floor", 0)
+        if not counters and (jobs or runs):  # they were lost: begin above any number that was ever given
+            book.next_run, book.next_record, book.id_floor = now, now, now
         for name, job in sorted(jobs.items(), key=lambda item: states[item[0]].sequence if item[0] in states else 0):
             state = states.get(name)
             if state is None:
