@@ -6,7 +6,7 @@ DATA_DIR ?= ./var
 
 BIN := .venv/bin
 STAMP := .venv/installed
-TYPED := $(wildcard chronos_py tests compat_tests benchmarks)
+TYPED := $(wildcard conftest.py setup.py chronos_py tests compat_tests benchmarks http-parser/http_parser)
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test prerequisites lint format type check compat bench docs dist clean
@@ -16,7 +16,7 @@ help:  ## say what each target does
 
 install: $(STAMP)  ## fill .venv
 
-$(STAMP): setup.cfg setup.py pyproject.toml $(shell find http-parser -name '*.py' -o -name '*.toml' -o -name '*.cfg')
+$(STAMP): setup.cfg setup.py pyproject.toml $(wildcard http-parser/*.cfg http-parser/*.toml http-parser/http_parser/*.py)
 	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later found; set PYTHON" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check ./http-parser --editable '.[test,lint]'
@@ -34,7 +34,7 @@ prerequisites:
 lint: install  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(TYPED) http-parser/http_parser setup.py
+	$(BIN)/mypy $(TYPED)
 
 format: install  ## put the code into the style that lint asks for
 	$(BIN)/ruff check --fix .
@@ -52,6 +52,7 @@ docs: install  ## check README.md and docs/
 	$(BIN)/python -m pytest tests/test_docs.py
 
 dist: install  ## wheels of chronos-py and http-parser that can be carried elsewhere, in dist/
+	rm -rf build http-parser/build
 	CHRONOS_PY_PORTABLE=1 $(BIN)/python -m pip wheel --no-deps --wheel-dir dist . ./http-parser
 
 clean:  ## remove what was built, not .venv and not DATA_DIR

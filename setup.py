@@ -18,13 +18,15 @@ HTTP_PARSER = Path(__file__).resolve().parent / "http-parser"
 class SourceTree(Distribution):
     """A distribution that requires the http-parser of its own source tree."""
 
+    install_requires: list[str]
+
     def parse_config_files(self, *args: Any, **kwargs: Any) -> None:
         super().parse_config_files(*args, **kwargs)
         if HTTP_PARSER.is_dir() and not os.environ.get("CHRONOS_PY_PORTABLE"):
-            # instead of the range, not beside it: pip looks at each alone, and finds nothing for the range
+            # instead of the range, not beside it: pip looks at each alone, and finds nothing for the range;
+            # in place, for the metadata has the same list
             others = [text for text in self.install_requires if not text.startswith("http-parser")]
-            self.install_requires = [*others, f"http-parser @ {HTTP_PARSER.as_uri()}"]
-            self.metadata.install_requires = self.install_requires
+            self.install_requires[:] = [*others, f"http-parser @ {HTTP_PARSER.as_uri()}"]
 
 
 setup(distclass=SourceTree)
