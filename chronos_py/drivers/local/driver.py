@@ -170,6 +170,8 @@ class LocalDriver:
         if self._fetchers is not None:
             self._fetchers.shutdown(wait=False, cancel_futures=True)
         self._pruner.stop()
+        if self._launcher is not None:
+            self._launcher.limits.close()
 
     def status(self) -> DriverStatus:
         launcher, thread = self._launcher, self._thread
@@ -294,19 +296,15 @@ class LocalDriver:
     # --- launching
 
     def _launch(self, launch: Launch) -> None:
-        offer = self._offer
-        known = offer is not None and all(given.id == offer.id for given in launch.offers)
-        room = offer.resources if known and offer is not None else Resources()
-        if known:
-            self._offer = None
-        self._offered_again = 0.0
+        """Launch what there is room for. An offer that was taken back a moment ago will do as well: all are of this
+        machine, and what counts is what is free now."""
+        self._offered_again = 0.0  # the engine has used its offer up, or holds one that is no longer true
         for task in launch.tasks:
-            if not room.covers(task.resources):
-                reason = "the offer is no longer valid" if not known else "the offer has no room for it"
-                self._post(StatusUpdate(task.id, TaskState.DROPPED, reason="INVALID_OFFERS", message=reason))
-                continue
-            room = room - task.resources
-            self._launch_one(task)
+            if (self._total - self._used).covers(task.resources):
+                self._launch_one(task)
+            else:
+                text = "there is no longer room for it"
+                self._post(StatusUpdate(task.id, TaskState.DROPPED, reason="INVALID_OFFERS", message=text))
 
     def _launch_one(self, task: Task) -> None:
         launcher = self._launcher
@@ -395,7 +393,7 @@ class LocalDriver:
         watched = self._tasks[task_id]
         processes.kill_group(watched.pid)  # before its number is free again
         self._unwatch(watched)
-        sandbox, key = watched.sandbox, os.path.basename(watched.sandbox.path)
+        sandbox, key = watched.sandbox, watched.sandbox.key
         assert self._launcher is not None
         short_of_memory = self._launcher.limits.name == "cgroup" and self._launcher.limits.out_of_memory(key)
         self._launcher.limits.release(key)

@@ -56,7 +56,7 @@ class Launcher:
         else:
             environment.update(task.environment)
             words = program(task, who.become)
-            groups, data = self.limits.prepare(os.path.basename(sandbox.path), task.resources)
+            groups, data = self.limits.prepare(sandbox.key, task.resources)
             if who.ids is not None:
                 os.chown(sandbox.path, *who.ids)
         mask = "022" if who.ids is None or task.container is not None else "0"  # its user may open /dev/stdout again

@@ -36,6 +36,9 @@ class Limits(Protocol):
 
     def release(self, key: str) -> None: ...
 
+    def close(self) -> None:
+        """Remove what is empty; running tasks keep their limits."""
+
 
 def _bytes(need: Resources) -> int:
     return max(LOWEST_BYTES, need.mem * 1024 * 1024 // 1000)
@@ -51,6 +54,9 @@ class NoLimits:
         return False
 
     def release(self, key: str) -> None:
+        """Nothing was set."""
+
+    def close(self) -> None:
         """Nothing was set."""
 
 
@@ -77,9 +83,8 @@ class ControlGroups:
         for parent in self._parents:
             parent.mkdir(exist_ok=True)
         self._two = len(self._parents) == 1
-        key = "probe"
-        self._make(key, Resources.of(1, 64, 0))
-        self.release(key)
+        self._make("probe", Resources.of(1, 64, 0))
+        self._tidy()
 
     @staticmethod
     def _second_version(own: str) -> Path:
@@ -121,6 +126,20 @@ class ControlGroups:
         for parent in self._parents:
             with suppress(OSError):  # busy while a process is on its way out: removed at the next start
                 os.rmdir(parent / key)
+
+    def _tidy(self) -> None:
+        """Remove the groups of attempts that have ended, an earlier server's among them."""
+        for parent in self._parents:
+            for group in parent.iterdir():
+                if group.is_dir():
+                    with suppress(OSError):
+                        group.rmdir()
+
+    def close(self) -> None:
+        self._tidy()
+        for parent in self._parents:
+            with suppress(OSError):
+                parent.rmdir()
 
 
 def chosen_limits(mode: str, own: str) -> Limits:

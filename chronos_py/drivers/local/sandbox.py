@@ -102,11 +102,12 @@ class Spares:
 class Sandbox:
     """Paths and files of one attempt."""
 
-    __slots__ = ("claim_file", "done", "live", "path", "task_id")
+    __slots__ = ("claim_file", "done", "key", "live", "path", "task_id")
 
     def __init__(self, root: str, task_id: str) -> None:
         name = folder_name(task_id)
         self.task_id = task_id
+        self.key = name[-16:]  # a short name of plain letters, as good as the id
         self.path = f"{root}/runs/{name[-16:-14]}/{name}"
         self.live = f"{root}/live/{name}"
         self.done = f"{self.path}/.task"
