@@ -19,14 +19,15 @@ class SourceTree(Distribution):
     """A distribution that requires the http-parser of its own source tree."""
 
     install_requires: list[str]
+    metadata: Any
 
     def parse_config_files(self, *args: Any, **kwargs: Any) -> None:
         super().parse_config_files(*args, **kwargs)
         if HTTP_PARSER.is_dir() and not os.environ.get("CHRONOS_PY_PORTABLE"):
-            # instead of the range, not beside it: pip looks at each alone, and finds nothing for the range;
-            # in place, for the metadata has the same list
+            # instead of the range, not beside it: pip looks at each alone, and finds nothing for the range
             others = [text for text in self.install_requires if not text.startswith("http-parser")]
-            self.install_requires[:] = [*others, f"http-parser @ {HTTP_PARSER.as_uri()}"]
+            self.install_requires = [*others, f"http-parser @ {HTTP_PARSER.as_uri()}"]
+            self.metadata.install_requires = self.install_requires  # setuptools has copied the old list by now
 
 
 setup(distclass=SourceTree)
