@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,6 +21,7 @@ from chronos_py.config import Settings
 from chronos_py.drivers.local import LocalDriver, detect_resources
 from chronos_py.election import SoleLeader
 from chronos_py.errors import StoreUnavailable
+from chronos_py.metrics import CountingOutbox, Metrics, counting
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.job import CatchUp
 from chronos_py.model.resources import Resources, thousandths
@@ -68,12 +72,16 @@ def resources_of(settings: Settings) -> Resources:
     )
 
 
-def build(settings: Settings, port: int) -> Server:
-    """Make and start all parts. Raises StoreUnavailable when another server has the store."""
-    folder = settings.folder
+def build(settings: Settings, port: int, stopping: threading.Event | None = None) -> Server:
+    """Make and start all parts. Open streams end when `stopping` is set.
+
+    Raises StoreUnavailable when another server has the store.
+    """
+    folder, stopping = settings.folder, stopping or threading.Event()
     folder.mkdir(parents=True, exist_ok=True)
-    for name in settings.idle:
-        log.warning("a flag has no effect in this version", flag=f"--{name}")
+    for name in ("state.sqlite", "history.sqlite"):
+        _keep_to_ourselves(folder / name)
+    metrics = Metrics()
     store = _patiently(lambda: SqliteJobStore(folder / "state.sqlite"))
     history = SqlHistoryStore(settings.history_url or f"sqlite:///{folder / 'history.sqlite'}")
 
@@ -97,10 +105,11 @@ def build(settings: Settings, port: int) -> Server:
         store=store,
         driver=driver,
         leadership=SoleLeader(f"{settings.host}:{port}"),
-        outbox=writer,
+        outbox=CountingOutbox(writer, metrics),
         history=HistoryReader(history, writer),
         clock=SystemClock(),
         policy=policy_of(settings),
+        gauges=metrics,
         inbox_limit=settings.inbox_limit,
         durations=lambda: history.durations(SAMPLES),
     )
@@ -114,12 +123,14 @@ def build(settings: Settings, port: int) -> Server:
             history_limit=settings.job_history_limit,
             compression=settings.http_compression and not settings.disable_http_compression,
             followers=max(1, settings.http_threads // 3),
+            stopping=stopping,
         ),
+        metrics,
     )
     wsgi: Any = app
     if settings.credentials is not None:
         wsgi = with_credentials(app, *settings.credentials, settings.http_realm)
-    stopping = threading.Event()
+    wsgi = counting(wsgi, metrics)
     housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)
 
     def stop() -> None:
@@ -133,6 +144,12 @@ def build(settings: Settings, port: int) -> Server:
     service.start()
     housekeeper.start()
     return Server(service, wsgi, stop)
+
+
+def _keep_to_ourselves(file: Path) -> None:
+    """Make a file, when there is none, that others may not read: jobs hold secrets in commands and environment."""
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _patiently(open_store: Callable[[], SqliteJobStore]) -> SqliteJobStore:

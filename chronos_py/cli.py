@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,7 +11,11 @@ import click
 from chronos_py import __version__
 from chronos_py.config import FLAGS, BadSetting, Flag, settle
 
+BAD_USAGE = 2
+
+FLAGS_IN_HELP = sorted(FLAGS, key=lambda flag: ("used", "refused", "idle").index(flag.use))
 TYPES: dict[str, Any] = {"text": click.STRING, "int": click.INT, "float": click.FLOAT}
+PRESENTED: dict[str, str] = {"used": "", "idle": "No effect in this version: ", "refused": "Not in this version: "}
 
 
 @click.group(context_settings={"help_option_names": ["--help"]})
@@ -19,40 +24,45 @@ def main() -> None:
     """A drop-in replacement for Chronos, the job scheduler."""
 
 
-def _option(flag: Flag) -> Any:
+def _option(flag: Flag) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     names = [f"--{flag.name}", flag.name]
     if flag.letter:
         names.insert(0, f"-{flag.letter}")
-    text = flag.text
-    if flag.use == "idle":
-        text += " (no effect in this version)"
-    elif flag.use == "refused":
-        text += " (not in this version)"
+    text = PRESENTED[flag.use] + flag.text
+    text = text[0].upper() + text[1:]
     if flag.kind == "flag":
-        return click.option(*names, is_flag=True, default=None, help=text)
-    if flag.default not in ("", None):
-        text += f" [default: {flag.default}]"
-    return click.option(*names, type=TYPES[flag.kind], default=None, help=text)
+        return click.option(*names, is_flag=True, default=None, help=f"{text} (default: {flag.default_shown}).")
+    shown = f" (default: {flag.default_shown})" if flag.default_shown else ""
+    kind = click.Choice(flag.choices) if flag.choices else TYPES[flag.kind]
+    return click.option(*names, type=kind, default=None, metavar=_metavar(flag), help=f"{text}{shown}.")
 
 
-def _with_all_flags(command: Any) -> Any:
-    for flag in reversed(FLAGS):
+def _metavar(flag: Flag) -> str:
+    return "|".join(flag.choices) or (flag.unit or {"text": "TEXT"}.get(flag.kind, "NUMBER"))
+
+
+def _with_all_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all flags; in the help those that have an effect come first."""
+    for flag in FLAGS_IN_HELP[::-1]:
         command = _option(flag)(command)
     return command
 
 
-@main.command(context_settings={"help_option_names": ["--help"]})
+@main.command(context_settings={"help_option_names": ["--help"], "max_content_width": 120})
 @_with_all_flags
 def serve(**given: Any) -> None:
-    """Run the server until it is told to stop (SIGTERM or SIGINT; tasks run on)."""
+    """Run the server until it is told to stop (SIGTERM or SIGINT); its tasks run on.
+
+    Each flag can also be set by an environment variable, CHRONOS_<FLAG>, or by a file of its name in --config_dir.
+    """
     try:
         settings = settle(given)
     except BadSetting as error:
         click.echo(f"chronos-py: {error}", err=True)
-        sys.exit(2)
+        sys.exit(BAD_USAGE)
     from chronos_py.serving import run_server
 
-    run_server(settings)
+    sys.exit(run_server(settings))
 
 
 @main.command()

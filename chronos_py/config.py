@@ -6,7 +6,9 @@ with one file a flag (`--config_dir`, as Debian's packages of Chronos have it), 
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +20,17 @@ from chronos_py.errors import ChronosError
 Kind = Literal["text", "int", "float", "flag"]
 Use = Literal["used", "idle", "refused"]  # idle: accepted, without effect as yet; refused: would be unsafe to ignore
 
+GREATEST = 2**31 - 1  # of numbers without a limit of their own
+NO_TLS = "TLS is not in this version: let a proxy in front of the server do it, and leave this flag out"
+ONE_MACHINE = "this version runs tasks on the machine it stands on, --master local, and keeps its state in --data_dir"
+
 
 class BadSetting(ChronosError):
-    """A flag has a value that cannot be used: nothing was started."""
+    """A flag has a value that cannot be used: nothing was started. `source` tells where the value came from."""
 
-    def __init__(self, flag: str, value: object, reason: str) -> None:
-        super().__init__(f"--{flag} {value}: {reason}")
+    def __init__(self, flag: str, value: object, reason: str, source: str = "") -> None:
+        origin = f" (from {source})" if source else ""
+        super().__init__(f"--{flag} {value}{origin}: {reason}")
         self.flag = flag
 
 
@@ -35,68 +42,90 @@ class Flag:
     kind: Kind
     default: Any
     text: str
+    unit: str = ""
     use: Use = "used"
-    group: str = "Chronos"
+    ours: bool = False
     letter: str = ""
     secret: bool = False
-    variable: str = ""
+    variable: str = ""  # an older name, beside CHRONOS_<FLAG>
+    choices: tuple[str, ...] = ()
+    lowest: float | None = None
+    highest: float = GREATEST
+    why_refused: str = ""
 
     @property
     def variables(self) -> tuple[str, ...]:
         own = f"CHRONOS_{self.name.upper()}"
         return (own, self.variable) if self.variable else (own,)
 
+    @property
+    def default_shown(self) -> str:
+        """Return the default as a person would write it, empty when there is none."""
+        if self.kind == "flag":
+            return "on" if self.default else "off"
+        return "" if self.default in ("", None) else f"{self.default} {self.unit}".strip()
 
-def _ours(name: str, kind: Kind, default: Any, text: str) -> Flag:
-    return Flag(name, kind, default, text, group="chronos_py")
+    def shown(self, value: object) -> str:
+        """Return the value as it may appear in messages."""
+        text = str(value)
+        return "(not shown)" if self.secret or "@" in text else text
 
 
-def _idle(name: str, kind: Kind, default: Any, text: str, *, letter: str = "", secret: bool = False) -> Flag:
-    return Flag(name, kind, default, text, use="idle", letter=letter, secret=secret)
+def _ours(name: str, kind: Kind, default: Any, text: str, **more: Any) -> Flag:
+    return Flag(name, kind, default, text, ours=True, **more)
+
+
+def _idle(name: str, kind: Kind, default: Any, text: str, **more: Any) -> Flag:
+    return Flag(name, kind, default, text, use="idle", **more)
 
 
 FLAGS: tuple[Flag, ...] = (
-    Flag("master", "text", "local", "where tasks run: local is this machine", use="used"),
-    Flag("user", "text", "root", "runAsUser of jobs that name none", letter="u"),
+    Flag("master", "text", "local", "where tasks run: local is this machine"),
+    Flag("user", "text", "root", "runAsUser of jobs that name none; a server without root rights runs all as itself",
+         letter="u"),
     Flag("hostname", "text", "", "name under which others reach this node; default: the machine's own"),
     Flag("http_address", "text", "0.0.0.0", "address to listen on"),
-    Flag("http_port", "int", 8080, "port to listen on; 0 picks a free one"),
-    Flag("http_credentials", "text", "", "user:password for every path", secret=True,
+    Flag("http_port", "int", 8080, "port to listen on; 0 picks a free one, see <data_dir>/http_port",
+         lowest=0, highest=65535),
+    Flag("http_credentials", "text", "", "user:password that every path asks for (HTTP Basic)", secret=True,
          variable="MESOSPHERE_HTTP_CREDENTIALS"),
     Flag("http_realm", "text", "Mesosphere", "realm of the 401 answer"),
+    Flag("http_compression", "flag", True, "gzip answers"),
     Flag("disable_http_compression", "flag", False, "never gzip answers"),
-    Flag("http_compression", "flag", True, "gzip answers (the default)"),
-    Flag("mesos_task_cpu", "float", 0.1, "cores of a job that asks for none"),
-    Flag("mesos_task_mem", "float", 128.0, "MiB of memory of a job that asks for none"),
-    Flag("mesos_task_disk", "float", 256.0, "MiB of disk of a job that asks for none"),
-    Flag("task_epsilon", "int", 60, "seconds: the epsilon that 2.x shows, and the limit of catchUp skip", letter="t"),
-    Flag("failure_retry", "int", 60000, "milliseconds from a failure to its retry"),
-    Flag("disable_after_failures", "int", 0, "failures in a row after which a job is disabled; 0: never"),
-    Flag("job_history_limit", "int", 5, "entries of a job's task history in /job/stat", letter="j"),
-    Flag("zk_hosts", "text", "", "ZooKeeper servers", use="refused", letter="z"),
-    Flag("disable_http", "flag", False, "serve HTTPS only", use="refused"),
-    Flag("ssl_keystore_path", "text", "", "keystore for HTTPS", use="refused", variable="MESOSPHERE_KEYSTORE_PATH"),
+    Flag("mesos_task_cpu", "float", 0.1, "for a job that asks for none", unit="cores", lowest=0.001),
+    Flag("mesos_task_mem", "float", 128.0, "memory for a job that asks for none", unit="MiB", lowest=1),
+    Flag("mesos_task_disk", "float", 256.0, "disk for a job that asks for none", unit="MiB", lowest=0),
+    Flag("task_epsilon", "int", 60, "the epsilon that 2.x shows; and how late a run may start with catchUp skip",
+         unit="s", letter="t", lowest=0),
+    Flag("failure_retry", "int", 60000, "time from a failure to its retry; a job's retryDelay wins",
+         unit="ms", lowest=0),
+    Flag("disable_after_failures", "int", 0, "failures in a row after which a job is disabled; 0: never", lowest=0),
+    Flag("job_history_limit", "int", 5, "newest attempts that /scheduler/job/stat shows", letter="j", lowest=0),
+    Flag("zk_hosts", "text", "", "ZooKeeper servers", use="refused", letter="z", why_refused=ONE_MACHINE),
+    Flag("disable_http", "flag", False, "serve HTTPS only", use="refused", why_refused=NO_TLS),
+    Flag("ssl_keystore_path", "text", "", "keystore for HTTPS", use="refused", variable="MESOSPHERE_KEYSTORE_PATH",
+         why_refused=NO_TLS),
     Flag("ssl_keystore_password", "text", "", "its password", use="refused", secret=True,
-         variable="MESOSPHERE_KEYSTORE_PASS"),
+         variable="MESOSPHERE_KEYSTORE_PASS", why_refused=NO_TLS),
     _idle("https_address", "text", "", "address for HTTPS"),
     _idle("https_port", "int", 8443, "port for HTTPS"),
     _idle("zk_path", "text", "/chronos/state", "path in ZooKeeper"),
-    _idle("zk_timeout", "int", 10000, "milliseconds"),
+    _idle("zk_timeout", "int", 10000, "time-out of a ZooKeeper session", unit="ms"),
     _idle("zk_auth", "text", "", "user:password for ZooKeeper", secret=True),
-    _idle("failover_timeout", "int", 604800, "seconds that Mesos keeps tasks without us", letter="f"),
-    _idle("schedule_horizon", "int", 60, "seconds of look-ahead of Chronos 2; runs need none here"),
-    _idle("leader_max_idle_time", "int", 5000, "never had an effect", letter="l"),
+    _idle("failover_timeout", "int", 604800, "how long Mesos keeps tasks without us", unit="s", letter="f"),
+    _idle("schedule_horizon", "int", 60, "look-ahead of Chronos 2.x; none is needed here", unit="s"),
+    _idle("leader_max_idle_time", "int", 5000, "never had an effect", unit="ms", letter="l"),
     _idle("cluster_name", "text", "", "prefix of notifications"),
     _idle("webui_url", "text", "", "link that Mesos shows"),
     _idle("mesos_framework_name", "text", "chronos", "name in Mesos"),
     _idle("mesos_role", "text", "*", "role in Mesos"),
-    _idle("mesos_checkpoint", "flag", True, "agents keep tasks over their restart"),
+    _idle("mesos_checkpoint", "flag", True, "tasks outlive a restart of their agent"),
     _idle("mesos_authentication_principal", "text", "", "principal in Mesos"),
-    _idle("mesos_authentication_secret_file", "text", "", "file with the secret"),
-    _idle("reconciliation_interval", "int", 600, "seconds between reconciliations"),
-    _idle("revive_offers_for_new_jobs", "flag", False, "ask for offers when work comes (always done)"),
-    _idle("decline_offer_duration", "int", 5000, "milliseconds"),
-    _idle("min_revive_offers_interval", "int", 5000, "milliseconds"),
+    _idle("mesos_authentication_secret_file", "text", "", "file with the principal's secret"),
+    _idle("reconciliation_interval", "int", 600, "time between reconciliations with Mesos", unit="s"),
+    _idle("revive_offers_for_new_jobs", "flag", False, "ask for offers when work comes; always done"),
+    _idle("decline_offer_duration", "int", 5000, "how long a declined offer stays away", unit="ms"),
+    _idle("min_revive_offers_interval", "int", 5000, "time between two requests for offers", unit="ms"),
     _idle("mail_server", "text", "", "host:port"),
     _idle("mail_user", "text", "", "user of the mail server"),
     _idle("mail_password", "text", "", "its password", secret=True),
@@ -105,7 +134,7 @@ FLAGS: tuple[Flag, ...] = (
     _idle("raven_dsn", "text", "", "Sentry", letter="r", secret=True),
     _idle("slack_url", "text", "", "Slack webhook", secret=True),
     _idle("mattermost_url", "text", "", "Mattermost webhook", secret=True),
-    _idle("http_notification_url", "text", "", "where to POST notifications"),
+    _idle("http_notification_url", "text", "", "where to POST notifications", secret=True),
     _idle("http_notification_credentials", "text", "", "user:password for it", secret=True),
     _idle("cassandra_contact_points", "text", "", "history is built in", letter="c"),
     _idle("cassandra_port", "int", 9042, "history is built in"),
@@ -115,47 +144,53 @@ FLAGS: tuple[Flag, ...] = (
     _idle("cassandra_table", "text", "chronos", "history is built in"),
     _idle("cassandra_stat_count_table", "text", "chronos_stat_count", "history is built in"),
     _idle("cassandra_consistency", "text", "ANY", "history is built in"),
-    _idle("cassandra_ttl", "int", 31536000, "never had an effect"),
-    _idle("graphite_host_port", "text", "", "host:port", letter="g"),
-    _idle("graphite_reporting_interval", "int", 60, "seconds"),
+    _idle("cassandra_ttl", "int", 31536000, "never had an effect; see history_max_age", unit="s"),
+    _idle("graphite_host_port", "text", "", "host:port; metrics are at /metrics", letter="g"),
+    _idle("graphite_reporting_interval", "int", 60, "time between reports", unit="s"),
     _idle("graphite_group_prefix", "text", "", "prefix of metric names"),
+    _idle("ganglia_host_port", "text", "", "until 2.2; metrics are at /metrics"),
+    _idle("ganglia_reporting_interval", "int", 60, "until 2.2", unit="s"),
+    _idle("ganglia_group_prefix", "text", "", "until 2.2"),
+    _idle("ganglia_spoof", "text", "", "until 2.2"),
+    _idle("default_job_owner", "text", "", "until 2.1; a job without owner has none"),
+    _idle("log_config", "text", "", "until 2.1; see log_format and log_level"),
     _idle("assets_path", "text", "", "files of the web UI"),
     _ours("data_dir", "text", "chronos-data", "folder for state, history and sandboxes"),
-    _ours("resources", "text", "", 'what this machine offers: "cpus:4;mem:8192;disk:50000" (MiB); default: all it has'),
-    _ours("attributes", "text", "", 'this machine\'s attributes: "rack:r1;dc:x"'),
-    _ours("unknown_task_timeout", "int", 600, "seconds after which a run of unknown fate counts as lost"),
-    _ours("catch_up", "text", "one", "what becomes of missed due times: skip, one or all; a job's catchUp wins"),
-    _ours("kill_grace", "float", 3.0, "seconds from TERM to KILL; a job's killGrace wins"),
-    _ours("task_limits", "text", "auto", "how memory and CPU limits are set: auto, cgroup, rlimit or none"),
-    _ours("output_max_size", "int", 10, "MiB kept of each of a task's stdout and stderr, twice"),
-    _ours("sandbox_max_age", "int", 604800, "seconds that an ended task's sandbox is kept"),
-    _ours("sandbox_max_size", "int", 10240, "MiB that ended tasks' sandboxes may take together"),
-    _ours("history_url", "text", "", "SQLAlchemy URL of the history; default: a file in data_dir"),
-    _ours("history_max_age", "int", 90, "days that ended runs are kept"),
-    _ours("history_keep_per_job", "int", 100, "newest runs of each job that are kept whatever their age"),
-    _ours("log_format", "text", "text", "text or json"),
-    _ours("log_level", "text", "info", "debug, info, warning or error"),
-    _ours("http_threads", "int", 24, "threads that answer requests; each open stream keeps one busy"),
-    _ours("inbox_limit", "int", 10000, "requests that may wait for the engine; more are answered 503"),
     _ours("config_dir", "text", "", "folder with a file for each flag, named like it"),
-    _ours("examples", "flag", False, "load the example jobs when there are no jobs yet"),
+    _ours("resources", "text", "",
+          'what this machine offers, "cpus:4;mem:8192;disk:50000" (memory and disk in MiB); default: all it has'),
+    _ours("attributes", "text", "", 'what jobs\' constraints see of this machine, "rack:r1;dc:x"'),
+    _ours("unknown_task_timeout", "int", 600, "until a run of unknown fate counts as lost", unit="s", lowest=1),
+    _ours("catch_up", "text", "one", "what becomes of due times missed while the server was down; a job's catchUp wins",
+          choices=("skip", "one", "all")),
+    _ours("kill_grace", "float", 3.0, "time from TERM to KILL; a job's killGrace wins",
+          unit="s", lowest=0, highest=86400),
+    _ours("task_limits", "text", "auto", "how tasks' memory and CPU are limited; auto takes the best that works here",
+          choices=("auto", "cgroup", "rlimit", "none")),
+    _ours("output_max_size", "int", 10, "kept of a task's stdout, and of its stderr; and as much again that is older",
+          unit="MiB", lowest=1, highest=1024**2),
+    _ours("sandbox_max_age", "int", 604800, "how long an ended task's sandbox is kept", unit="s", lowest=0),
+    _ours("sandbox_max_size", "int", 10240, "what ended tasks' sandboxes may take together", unit="MiB", lowest=0),
+    _ours("history_url", "text", "", "SQLAlchemy URL of the history; default: a file in data_dir", secret=True),
+    _ours("history_max_age", "int", 90, "how long ended runs are kept", unit="days", lowest=1, highest=36500),
+    _ours("history_keep_per_job", "int", 100, "newest runs of each job that are kept whatever their age", lowest=0),
+    _ours("log_format", "text", "text", "form of the log on standard error", choices=("text", "json")),
+    _ours("log_level", "text", "info", "least level that is logged", choices=("debug", "info", "warning", "error")),
+    _ours("access_log", "flag", False, "log every HTTP request, in NCSA's combined form and with its duration"),
+    _ours("http_threads", "int", 24, "threads that answer requests; a third of them may each serve an open stream",
+          lowest=2, highest=1000),
+    _ours("inbox_limit", "int", 10000, "requests that may wait for the engine; more are answered 503", lowest=1),
+    _ours("examples", "flag", False, "load example jobs when the server comes up without any job"),
 )  # fmt: skip
 BY_NAME: Mapping[str, Flag] = {flag.name: flag for flag in FLAGS}
-_CHOICES = {
-    "catch_up": ("skip", "one", "all"),
-    "task_limits": ("auto", "cgroup", "rlimit", "none"),
-    "log_format": ("text", "json"),
-    "log_level": ("debug", "info", "warning", "error"),
-}
-_LOWEST = {"http_port": 0, "http_threads": 2, "inbox_limit": 1, "failure_retry": 0, "output_max_size": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All options' values, checked; `given` are those that somebody set."""
+    """All options' values, checked: `settings.http_port`. `sources` tells where each value that was given came from."""
 
     values: Mapping[str, Any]
-    given: frozenset[str] = frozenset()
+    sources: Mapping[str, str]
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -173,106 +208,164 @@ class Settings:
 
     @property
     def credentials(self) -> tuple[str, str] | None:
-        """Return (user, password), split at the last colon that leaves both."""
-        text = str(self.values["http_credentials"])
-        if not text:
-            return None
-        user, _, password = text.rpartition(":")
-        return user, password
+        """Return (user, password), split at the last colon that leaves both; None: the server is open."""
+        found = re.fullmatch(r"(.+):(.+)", str(self.values["http_credentials"]), re.DOTALL)
+        return (found[1], found[2]) if found else None
 
     @property
-    def idle(self) -> list[str]:
+    def idle(self) -> list[Flag]:
         """Return the flags that were given and have no effect yet."""
-        return sorted(name for name in self.given if BY_NAME[name].use == "idle")
+        return [BY_NAME[name] for name in sorted(self.sources) if BY_NAME[name].use == "idle"]
 
     @property
     def amounts(self) -> dict[str, float]:
+        """Return what `--resources` says, in cores and MiB."""
         return parse_amounts(str(self.values["resources"]))
 
     @property
     def attribute_map(self) -> dict[str, str]:
-        pairs = [part.partition(":") for part in str(self.values["attributes"]).split(";") if part]
-        return {name.strip(): value.strip() for name, _, value in pairs}
+        return parse_attributes(str(self.values["attributes"]))
+
+    @property
+    def own_address(self) -> str:
+        """Return where this machine itself reaches the server."""
+        address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.http_address, self.http_address)
+        return f"[{address}]" if ":" in address else address
 
 
 def parse_amounts(text: str) -> dict[str, float]:
     """Read `cpus:4;mem:8192;disk:50000`. Raises BadSetting."""
     amounts: dict[str, float] = {}
-    for part in filter(None, text.split(";")):
-        name, _, number = part.partition(":")
-        if name.strip() not in ("cpus", "mem", "disk"):
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        name, _, number = (piece.strip() for piece in part.partition(":"))
+        if name not in ("cpus", "mem", "disk"):
             raise BadSetting("resources", text, f"{name!r} is not one of cpus, mem, disk")
+        if name in amounts:
+            raise BadSetting("resources", text, f"{name} is given twice")
         try:
-            amounts[name.strip()] = float(number)
+            amounts[name] = float(number)
         except ValueError:
             raise BadSetting("resources", text, f"{number!r} is no number") from None
-        if not 0 < amounts[name.strip()] < 1e12:
+        if not 0 < amounts[name] < 1e12:
             raise BadSetting("resources", text, f"{number} is out of range")
     return amounts
 
 
-def _convert(flag: Flag, value: Any) -> Any:
-    if flag.kind == "flag":
-        if isinstance(value, bool):
-            return value
-        if str(value).strip().lower() in ("", "true", "1", "yes"):
-            return True
-        if str(value).strip().lower() in ("false", "0", "no"):
-            return False
-        raise BadSetting(flag.name, value, "must be true or false")
-    try:
-        return {"int": int, "float": float, "text": str}[flag.kind](value)
-    except ValueError:
-        raise BadSetting(flag.name, value, f"must be a number ({flag.kind})") from None
+def parse_attributes(text: str) -> dict[str, str]:
+    """Read `rack:r1;dc:x`. Raises BadSetting."""
+    attributes: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        name, colon, value = (piece.strip() for piece in part.partition(":"))
+        if not name or not colon:
+            raise BadSetting("attributes", text, f"{part!r} is not of the form name:value")
+        if name in attributes:
+            raise BadSetting("attributes", text, f"{name} is given twice")
+        attributes[name] = value
+    return attributes
 
 
 def settle(command_line: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Settings:
     """Put all sources together and check them. Raises BadSetting, naming flag and value."""
     environment = os.environ if environment is None else environment
-    given: dict[str, Any] = {}
+    given: dict[str, tuple[Any, str]] = {}  # name -> value, source
     folder = command_line.get("config_dir") or environment.get("CHRONOS_CONFIG_DIR")
     if folder:
         given |= _from_folder(Path(str(folder)))
     for flag in FLAGS:
         for variable in flag.variables:
             if variable in environment:
-                given[flag.name] = environment[variable]
+                given[flag.name] = environment[variable], variable
                 break
-    given |= {name: value for name, value in command_line.items() if value is not None}
-    values = {flag.name: _convert(flag, given[flag.name]) if flag.name in given else flag.default for flag in FLAGS}
-    settings = Settings(values, frozenset(given))
+    given |= {name: (value, "") for name, value in command_line.items() if value is not None}
+    values = {flag.name: flag.default for flag in FLAGS}
+    values |= {name: _converted(BY_NAME[name], value, source) for name, (value, source) in given.items()}
+    settings = Settings(values, {name: source for name, (_, source) in given.items()})
     _check(settings)
     return settings
 
 
-def _from_folder(folder: Path) -> dict[str, str]:
+def _from_folder(folder: Path) -> dict[str, tuple[Any, str]]:
+    """Read a folder of files named like flags; a `?` before the name, or an empty file, says that a flag is on."""
     if not folder.is_dir():
         raise BadSetting("config_dir", folder, "is no folder")
-    found = {}
+    found: dict[str, tuple[Any, str]] = {}
     for file in sorted(folder.iterdir()):
         if file.name.startswith(".") or not file.is_file():
             continue
-        if file.name.lstrip("?") not in BY_NAME:
-            raise BadSetting("config_dir", file.name, "is no flag")
-        found[file.name.lstrip("?")] = file.read_text().strip()
+        name = file.name.removeprefix("?")
+        if name not in BY_NAME:
+            raise BadSetting("config_dir", file, "there is no flag of this name")
+        try:
+            text = file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadSetting("config_dir", file, f"cannot be read: {error}") from None
+        found[name] = text or (True if BY_NAME[name].kind == "flag" else text), str(file)
     return found
 
 
+def _converted(flag: Flag, value: Any, source: str) -> Any:
+    """Return the value in the flag's type, within its limits. Raises BadSetting."""
+
+    def refuse(reason: str) -> BadSetting:
+        return BadSetting(flag.name, flag.shown(value), reason, source)
+
+    text = str(value)
+    if flag.kind == "text":
+        if flag.choices and text not in flag.choices:
+            raise refuse(f"must be one of {', '.join(flag.choices)}")
+        if any(ord(character) < 32 for character in text):
+            raise refuse("must not contain control characters")
+        return text
+    text = text.strip()
+    if flag.kind == "flag":
+        if text.lower() not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
+            raise refuse("must be true or false")
+        return text.lower() in ("true", "yes", "on", "1")
+    if flag.kind == "int" and not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise refuse("must be a whole number")
+    try:
+        number = int(text) if flag.kind == "int" else float(text)
+    except ValueError:
+        raise refuse("must be a number") from None
+    if not math.isfinite(number) or number > flag.highest:
+        raise refuse(f"must be at most {flag.highest:.15g}")
+    if flag.lowest is not None and number < flag.lowest:
+        raise refuse(f"must be at least {flag.lowest:.15g}")
+    return number
+
+
 def _check(settings: Settings) -> None:
-    for name, choices in _CHOICES.items():
-        if settings.values[name] not in choices:
-            raise BadSetting(name, settings.values[name], f"must be one of {', '.join(choices)}")
-    for name, lowest in _LOWEST.items():
-        if settings.values[name] < lowest:
-            raise BadSetting(name, settings.values[name], f"must be at least {lowest}")
-    if settings.values["http_port"] > 65535:
-        raise BadSetting("http_port", settings.values["http_port"], "must be at most 65535")
-    if settings.values["master"] != "local":
-        raise BadSetting("master", settings.values["master"], "this version runs tasks on this machine only: local")
-    for name in sorted(settings.given):
+    """Refuse what would be unsafe to ignore, and texts that have a form of their own. Raises BadSetting."""
+
+    def refuse(name: str, reason: str) -> BadSetting:
+        flag = BY_NAME[name]
+        return BadSetting(name, flag.shown(settings.values[name]), reason, settings.sources.get(name, ""))
+
+    if settings.master != "local":
+        raise refuse("master", ONE_MACHINE)
+    for name in sorted(settings.sources):
         if BY_NAME[name].use == "refused" and settings.values[name]:
-            raise BadSetting(name, "(given)", "not in this version, and too important to be ignored")
-    credentials = settings.credentials
-    if credentials is not None and not all(credentials):
-        raise BadSetting("http_credentials", "(not shown)", "must be user:password")
-    settings.amounts  # noqa: B018 - raises BadSetting
+            raise refuse(name, BY_NAME[name].why_refused)
+    if "http_credentials" in settings.sources and settings.credentials is None:
+        raise refuse("http_credentials", "must be user:password; without the flag the server is open to everybody")
+    if '"' in settings.http_realm or "\\" in settings.http_realm:
+        raise refuse("http_realm", "must not contain quotes or backslashes")
+    if not settings.data_dir:
+        raise refuse("data_dir", "must not be empty")
+    parse_amounts(settings.resources)
+    parse_attributes(settings.attributes)
+    if settings.history_url:
+        _check_url(settings, refuse("history_url", "no database can be reached by this URL"))
+
+
+def _check_url(settings: Settings, problem: BadSetting) -> None:
+    """See that the history's URL is one, and that what speaks to its database is installed."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        make_url(settings.history_url).get_dialect().import_dbapi()
+    except ImportError as error:
+        raise BadSetting("history_url", "(not shown)", f"{error}; is chronos-py[postgresql] installed?") from None
+    except SQLAlchemyError:
+        raise problem from None

@@ -13,25 +13,40 @@ class Leadership(Protocol):
     nothing may be launched or written; the store's epoch refuses what comes late all the same.
     """
 
-    def start(self, on_elected: Callable[[], None], on_resigned: Callable[[str], None]) -> None: ...
+    def start(self, on_elected: Callable[[], None], on_resigned: Callable[[str], None]) -> None:
+        """Take part from now on. `on_resigned` is told why."""
 
     def leader(self) -> str:
         """Return the leader's `host:port`, empty when nobody leads."""
 
-    def stop(self) -> None: ...
+    def is_leader(self) -> bool: ...
+
+    def resign(self, reason: str) -> None:
+        """Step down, if this node leads, and stand for election again."""
+
+    def stop(self) -> None:
+        """Take part no longer; a leader hands over at once."""
 
 
 class SoleLeader:
-    """The only node there is: leads from the start. The store's lock file keeps a second server out."""
+    """The only node there is: leads from the start. The lock on the data folder keeps a second server out."""
 
     def __init__(self, address: str) -> None:
         self._address = address
+        self._leads = False
 
     def start(self, on_elected: Callable[[], None], on_resigned: Callable[[str], None]) -> None:
+        self._leads = True
         on_elected()
 
     def leader(self) -> str:
         return self._address
 
+    def is_leader(self) -> bool:
+        return self._leads
+
+    def resign(self, reason: str) -> None:
+        """Nobody else is there: it would be elected again at once."""
+
     def stop(self) -> None:
-        """Nobody is there to hand over to."""
+        self._leads = False

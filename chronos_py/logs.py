@@ -1,21 +1,51 @@
-"""Structured logs on standard error, as text or JSON; gunicorn's go the same way."""
+"""Structured logs on standard error, as text or JSON; gunicorn's and other libraries' go the same way.
+
+What is secret stays out: values under a name that says so, and passwords inside URLs, wherever they stand in a line.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import threading
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
-SECRETS = ("password", "secret", "credentials", "token", "environment")
+SECRET = re.compile(r"passw|secret|credential|token|environment|authorization|_auth$|_dsn$", re.IGNORECASE)
+PASSWORD_IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s]+@")  # greedy: a password may hold an @
+HIDDEN = "(not shown)"
+ORDER = ("job", "run", "attempt", "task", "agent", "epoch")  # fields that many lines share come first
+
+
+def without_passwords(text: str) -> str:
+    """Return the text with the passwords inside its URLs hidden."""
+    return PASSWORD_IN_URL.sub(rf"\g<1>{HIDDEN}@", text) if "://" in text else text
+
+
+def bound(logger: Any, **fields: Any) -> Any:
+    """Return the logger with fields in each of its lines, the shared ones by their usual names: see ORDER."""
+    return logger.bind(**{name: value for name, value in fields.items() if value is not None})
 
 
 def _masked(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key in event:
-        if any(word in key.lower() for word in SECRETS):
-            event[key] = "(not shown)"
+    for key, value in event.items():
+        if SECRET.search(key):
+            event[key] = HIDDEN
+        elif isinstance(value, str):
+            event[key] = without_passwords(value)
+    return event
+
+
+def _in_order(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: event[name] for name in ORDER if name in event} | dict(event)
+
+
+def _traceback_without_passwords(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if isinstance(event.get("exception"), str):
+        event["exception"] = without_passwords(event["exception"])
     return event
 
 
@@ -28,24 +58,28 @@ def set_up(form: str = "text", level: str = "info") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         _masked,
+        _in_order,
     ]
+    last: Any = structlog.dev.ConsoleRenderer(colors=False, sort_keys=False)
     if form == "json":
-        last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    else:
-        last = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+        last = structlog.processors.JSONRenderer()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _traceback_without_passwords,
+                last,
+            ],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in ("gunicorn.error", "gunicorn.access"):
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
+    logging.captureWarnings(True)
+    threading.excepthook = _thread_failed
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -56,3 +90,12 @@ def set_up(form: str = "text", level: str = "info") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """Log what nobody caught in a thread, where others would only print it."""
+    if failure.exc_type is SystemExit:
+        return
+    name = failure.thread.name if failure.thread is not None else "?"
+    information: Any = (failure.exc_type, failure.exc_value, failure.exc_traceback)
+    logging.getLogger(__name__).critical("a thread ended by an error: %s", name, exc_info=information)

@@ -14,14 +14,15 @@ from chronos_py.api.runs import runs_blueprint
 from chronos_py.api.system import system_blueprint
 from chronos_py.api.transport import answer, compress, without_matrix_parameters
 from chronos_py.errors import ChronosError
+from chronos_py.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 PREFIXES = ("/scheduler", "/v1/scheduler")
 
 
-def create_app(backend: Backend, settings: ApiSettings | None = None) -> Flask:
-    """Return the application that answers for a running service."""
+def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: Metrics | None = None) -> Flask:
+    """Return the application that answers for a running service. `/metrics` shows what `metrics` has counted, too."""
     settings = settings or ApiSettings()
     app = Flask("chronos_py", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.largest_body
@@ -30,7 +31,7 @@ def create_app(backend: Backend, settings: ApiSettings | None = None) -> Flask:
     app.register_blueprint(chronos_blueprint(backend, settings, 2))
     app.register_blueprint(chronos_blueprint(backend, settings, 3))
     app.register_blueprint(runs_blueprint(backend, settings))
-    app.register_blueprint(system_blueprint(backend))
+    app.register_blueprint(system_blueprint(backend, metrics))
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ChronosError, api_answer)
     app.register_error_handler(Exception, _bug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -68,3 +69,4 @@ class ApiSettings:
     compression: bool = True
     largest_body: int = 16 * 1024 * 1024
     followers: int = 8  # streams that may be open at once: each keeps a thread busy
+    stopping: threading.Event = field(default_factory=threading.Event)  # set: streams end

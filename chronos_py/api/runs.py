@@ -30,6 +30,7 @@ from chronos_py.persistence.base import RunQuery
 MOST_ROWS = 1000
 LARGEST_CHUNK = 1024 * 1024
 POLL_S, HEARTBEAT_S = 0.25, 15.0
+NOTICE_S = 0.5  # within which a stream notices that the server is stopping
 STATES = ("all", "active", "ended")
 _FIELDS = {field.data_key or name for name, field in JobSchema().fields.items()} | {"container", "constraints"}
 
@@ -293,7 +294,7 @@ class RunsApi:
 
     def _events(self, task_id: str, stream: str, offset: int) -> Iterator[bytes]:
         quiet = time.monotonic()
-        while True:
+        while not self.settings.stopping.is_set():
             try:
                 chunk = self.backend.output(task_id, stream, offset, 64 * 1024)
             except UnknownTask:
@@ -320,12 +321,16 @@ class RunsApi:
 
         def stream() -> Iterator[bytes]:
             yield b": here\n\n"
-            while True:
-                item = subscription.get(HEARTBEAT_S)
-                if item is None:
-                    yield b": still here\n\n"
-                else:
+            quiet = time.monotonic()
+            while not self.settings.stopping.is_set():
+                item = subscription.get(NOTICE_S)
+                if item is not None:
                     yield f"event: {item[0]}\ndata: {json.dumps(item[1])}\n\n".encode()
+                elif time.monotonic() - quiet < HEARTBEAT_S:
+                    continue
+                else:
+                    yield b": still here\n\n"
+                quiet = time.monotonic()
 
         response = Response(stream(), content_type="text/event-stream")
         response.headers["Cache-Control"] = "no-cache"

@@ -16,6 +16,7 @@ from chronos_py import __version__
 from chronos_py.api.backend import Backend
 from chronos_py.api.statistics import QUANTILES, quantile
 from chronos_py.api.transport import answer
+from chronos_py.metrics import Metrics
 
 NO_CACHE = "must-revalidate,no-cache,no-store"
 FRONT = """<!doctype html>
@@ -100,10 +101,14 @@ def _histogram(ordered: list[int]) -> dict[str, Any]:
     return figures | {"p999": quantile(ordered, 0.999), "stddev": deviation}
 
 
-def system_blueprint(backend: Backend) -> Blueprint:
+def system_blueprint(backend: Backend, counted: Metrics | None = None) -> Blueprint:
+    """Return the paths that belong to no dialect. `counted` is what the process has counted since its start."""
     blueprint = Blueprint("system", __name__)
     registry = CollectorRegistry()
     registry.register(ServiceCollector(backend))
+    prometheus_client.ProcessCollector(registry=registry)
+    if counted is not None:
+        registry.register(counted)
 
     @blueprint.get("/ping")
     def ping() -> ResponseReturnValue:
@@ -129,7 +134,10 @@ def system_blueprint(backend: Backend) -> Blueprint:
             body = prometheus_client.generate_latest(registry)
             return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
         pretty = request.args.get("pretty") == "true"
-        response = answer(json.dumps(chronos_metrics(backend), indent=2 if pretty else None))
+        figures = chronos_metrics(backend)
+        for kind, ours in counted.dropwizard().items() if counted is not None else ():
+            figures[kind] |= ours
+        response = answer(json.dumps(figures, indent=2 if pretty else None))
         response.headers["Cache-Control"] = NO_CACHE
         return response
 
