@@ -106,7 +106,7 @@ def start_delays(folder: Path, due: dict[str, float], patience_s: float) -> list
         time.sleep(0.5)
     delays = []
     for file in started:
-        job = file.parent.name.split(":")[3]
+        job = file.parent.name.split("_")[3]
         delays.append(file.stat().st_ctime - due[job])
     assert len(delays) == len(due), f"{len(delays)} of {len(due)} tasks started"
     return delays

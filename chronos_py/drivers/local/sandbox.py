@@ -29,9 +29,10 @@ from chronos_py.model.run import Task
 
 
 def folder_name(task_id: str) -> str:
-    """Return a file name for a task id: readable, unique, never too long."""
+    """Return a file name for a task id: readable, unique, never too long, and without colons, at which lists of paths
+    and Docker's volumes are split."""
     digest = hashlib.sha1(task_id.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
-    return f"{quote(task_id, safe=':')[:150]}-{digest[:16]}"
+    return f"{quote(task_id.replace(':', '_'), safe='')[:150]}-{digest[:16]}"
 
 
 def boot_id() -> str:
