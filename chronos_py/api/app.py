@@ -38,7 +38,8 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
 
     @app.after_request
     def finish(response: Response) -> Response:
-        response.headers.setdefault("Access-Control-Allow-Origin", "*")
+        if request.path != "/ping":  # which names the asker alone, and nobody who did not ask
+            response.headers.setdefault("Access-Control-Allow-Origin", "*")
         if settings.compression and not _on(("/scheduler",)):
             response = compress(response)
         return response
