@@ -15,6 +15,7 @@ from chronos_py.clock import Millis
 from chronos_py.errors import UnusableSchedule
 
 DAY = 86_400_000
+FIRST_INSTANT, LAST_INSTANT = -(2**63) + 2 * DAY, 2**63 - 2 * DAY  # Java's, less room for any zone's wall clock
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock, without a zone on purpose
 _CYCLE = 146_097 * DAY  # 400 years
 _FIRST, _LAST = -62_135_596_800_000 + 2 * DAY, 253_402_300_799_999 - 2 * DAY  # what datetime can hold, with a margin
@@ -30,6 +31,7 @@ _OLD_IDS = {
     "PNT": "America/Phoenix", "PRT": "America/Puerto_Rico", "PST": "America/Los_Angeles",
     "SST": "Pacific/Guadalcanal", "VST": "Asia/Ho_Chi_Minh",
 }  # fmt: skip
+_NOT_IN_JAVA = re.compile(r"posix/.*|right/.*|posixrules|localtime|Factory", re.DOTALL)  # files, but no zones' names
 _GMT_OFFSET = re.compile(r"GMT([+-])(\d{1,2})(?::?(\d{2}))?", re.ASCII)
 
 
@@ -44,6 +46,8 @@ def zone_named(name: str) -> tzinfo | None:
         return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
     if name in ("UTC", "GMT", "Z"):
         return UTC
+    if _NOT_IN_JAVA.fullmatch(name):
+        return None
     try:
         return ZoneInfo(_OLD_IDS.get(name, name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -96,7 +100,12 @@ def _within(local: Millis) -> Millis:
 
 
 def _millis(offset: timedelta | None) -> Millis:
-    return 0 if offset is None else (offset.days * 86_400 + offset.seconds) * 1000
+    return 0 if offset is None else (offset.days * 86_400 + offset.seconds) * 1000 + offset.microseconds // 1000
+
+
+def is_fixed(zone: tzinfo) -> bool:
+    """Tell whether a zone's offset never changes."""
+    return isinstance(zone, timezone)
 
 
 def to_utc(local: Millis, zone: tzinfo) -> Millis:
@@ -138,6 +147,8 @@ def printed(instant: Millis, zone: tzinfo) -> str:
 def _printed_offset(offset: Millis) -> str:
     if offset == 0:
         return "Z"
-    seconds = abs(offset) // 1000
+    seconds, millis = divmod(abs(offset), 1000)
     text = f"{'-' if offset < 0 else '+'}{seconds // 3600:02d}:{seconds // 60 % 60:02d}"
+    if millis:
+        return f"{text}:{seconds % 60:02d}.{millis:03d}"
     return f"{text}:{seconds % 60:02d}" if seconds % 60 else text

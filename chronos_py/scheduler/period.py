@@ -11,12 +11,14 @@ from functools import lru_cache
 
 from chronos_py.errors import InvalidSchedule
 
+_NUMBER = r"(-?\d{1,10}|\+\d{1,11})"
 _PERIOD = re.compile(
-    r"P(?:([+-]?\d+)Y)?(?:([+-]?\d+)M)?(?:([+-]?\d+)W)?(?:([+-]?\d+)D)?"
-    r"(?:T(?=.)(?:([+-]?\d+)H)?(?:([+-]?\d+)M)?(?:([+-]?)(?=[\d.,])(\d*)(?:([.,])(\d*))?S)?)?",
+    rf"P(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?"
+    rf"(?:T(?=.)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:((?:[+-](?=\d))?)(?=[.,]?\d)(\d*)(?:[.,](\d*))?S)?)?",
     re.IGNORECASE | re.ASCII,
 )
-_LARGEST = 2_147_483_647
+_LEAST, _LARGEST = -(2**31), 2**31 - 1
+_MOST_DIGITS = 10  # of seconds with their fraction, as Joda-Time counts: it gives one more behind a plus sign
 _TIME_UNIT_AS_DATE = re.compile(r"P([+-]?\d+)([HS])", re.IGNORECASE)
 
 
@@ -47,9 +49,14 @@ class Period:
         return ((self.hours * 60 + self.minutes) * 60 + self.seconds) * 1000 + self.millis
 
     @property
-    def mean(self) -> float:
+    def mean(self) -> int:
         """Return the mean length in milliseconds, with months and years of the Gregorian mean."""
-        return self.all_months * 2_629_746_000.0 + self.all_days * 86_400_000.0 + self.exact
+        return self.all_months * 2_629_746_000 + self.all_days * 86_400_000 + self.exact
+
+    @property
+    def is_calendar(self) -> bool:
+        """Tell whether any part follows the calendar, so that its length depends on the date and the zone."""
+        return bool(self.years or self.months or self.weeks or self.days)
 
     @property
     def fields(self) -> tuple[int, ...]:
@@ -79,16 +86,17 @@ def _seconds(millis: int) -> str:
 def parse_period(text: str, field: str = "schedule") -> Period:
     """Read a period. Raises InvalidSchedule, with a hint for the usual mistake of P1H for an hour."""
     match = _PERIOD.fullmatch(text)
-    if match is None or (not any(match.groups()) and text not in ("P", "p")):
+    if match is None:
         raise InvalidSchedule(field, text, "not an ISO 8601 period", _hint(text))
-    *units, sign, whole, _, fraction = match.groups()
+    *units, sign, whole, fraction = match.groups()
     values = [int(unit or 0) for unit in units]
-    seconds, millis = int(whole or 0), int(((fraction or "") + "000")[:3])
-    if match[8] is not None and not whole and not fraction:
-        raise InvalidSchedule(field, text, "seconds without a digit")
-    if sign == "-":
-        seconds, millis = -seconds, -millis
-    if any(abs(value) > _LARGEST for value in (*values, seconds)):
+    seconds, millis = 0, 0
+    if whole is not None:
+        most = _MOST_DIGITS + (sign == "+")
+        if len(whole) + len(fraction or "") > most or (fraction is not None and len(whole) == most):
+            raise InvalidSchedule(field, text, f"more than {_MOST_DIGITS} digits of seconds")
+        seconds, millis = int(f"{sign}{whole or 0}"), int(f"{sign}{(fraction or '')[:3]:0<3}")
+    if not all(_LEAST <= value <= _LARGEST for value in (*values, seconds)):
         raise InvalidSchedule(field, text, f"a number in the period is above {_LARGEST}")
     years, months, weeks, days, hours, minutes = values
     return Period(years, months, weeks, days, hours, minutes, seconds, millis)

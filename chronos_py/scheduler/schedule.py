@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, timedelta, timezone, tzinfo
+from datetime import UTC, tzinfo
 
 from chronos_py.clock import Millis
 from chronos_py.errors import InvalidSchedule, UnusableSchedule
+from chronos_py.scheduler.joda import read_start
 from chronos_py.scheduler.moments import (
     DAY,
+    FIRST_INSTANT,
+    LAST_INSTANT,
     add_months,
-    days_from_civil,
-    days_in_month,
-    offset_at,
+    is_fixed,
     printed,
     required_zone,
     to_utc,
@@ -28,19 +29,9 @@ from chronos_py.scheduler.moments import (
 from chronos_py.scheduler.period import Period, parse_period
 
 _OUTER = re.compile(r"R(\d*)/(.*)/(P.*)", re.ASCII | re.DOTALL)
-_START = re.compile(
-    r"(?:(?P<year>[+-]?\d{1,9})"
-    r"(?:-(?:W(?P<week>\d{1,2})(?:-(?P<weekday>\d))?|(?P<month>\d{1,2})(?:-(?P<day>\d{1,2}))?|(?P<yearday>\d{3})))?)?"
-    r"(?P<t>T(?:(?P<hour>\d{1,2})"
-    r"(?:[.,](?P<hours>\d+)|:(?P<minute>\d{1,2})"
-    r"(?:[.,](?P<minutes>\d+)|:(?P<second>\d{1,2})(?:[.,](?P<seconds>\d+))?)?)?)?"
-    r"(?P<offset>Z|[+-]\d{2}(?::?\d{2}(?::?\d{2}(?:[.,]?\d{1,3})?)?)?)?)?",
-    re.IGNORECASE | re.ASCII,
-)
 _LARGEST_COUNT = 2**63 - 1
 _MOST_RUNS = 2**31
-_LAST_INSTANT = 2**62  # no due time is ever looked for beyond
-_SHORTEST = 1000
+_SHORTEST = 1000  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +58,7 @@ class Schedule:
 class Occurrences:
     """The due times of a schedule, by number from 0."""
 
-    __slots__ = ("_days", "_exact", "_local", "_mean", "_months", "_start", "_zone", "schedule")
+    __slots__ = ("_days", "_exact", "_local", "_mean", "_months", "_start", "_step", "_years", "_zone", "schedule")
 
     def __init__(self, schedule: Schedule, local: Millis, zone: tzinfo) -> None:
         period = schedule.period
@@ -75,40 +66,61 @@ class Occurrences:
         self._local = local
         self._zone = zone
         self._start = to_utc(local, zone)
-        self._months, self._days, self._exact = period.all_months, period.all_days * DAY, period.exact
-        self._mean = period.mean
+        self._years, self._months = period.years * 12, period.months
+        self._days, self._exact, self._mean = period.all_days * DAY, period.exact, period.mean
+        same_length = not period.is_calendar or (is_fixed(zone) and not self._years and not self._months)
+        self._step = self._days + self._exact if same_length else None  # what lies between any two due times
 
     def at(self, index: int) -> Millis | None:
-        """Return due time number `index`, or None when it lies beyond any date."""
-        if not self._months and not self._days:
-            instant = self._start + index * self._exact
+        """Return due time number `index`, or None when it lies beyond any date.
+
+        Years are added before months, so February 29 and P1Y1M make March 28, as in the original.
+        """
+        if self._step is not None:
+            instant = self._start + index * self._step
         else:
             local = self._local
+            if self._years:
+                local = add_months(local, self._years * index)
             if self._months:
                 local = add_months(local, self._months * index)
             instant = to_utc(local + self._days * index, self._zone) + self._exact * index
-        return instant if -_LAST_INSTANT < instant < _LAST_INSTANT else None
+        return instant if FIRST_INSTANT <= instant <= LAST_INSTANT else None
 
     def at_sure(self, index: int) -> Millis:
         """Return due time number `index`; one beyond any date becomes the last instant."""
         instant = self.at(index)
-        return _LAST_INSTANT if instant is None else instant
+        return LAST_INSTANT if instant is None else instant
 
     def last_due(self, now: Millis) -> int:
         """Return the number of the newest due time up to `now`, -1 when there was none.
 
-        Steps of no length, or backwards, never move: then only number 0 is ever due.
+        Steps of no length, or backwards on the whole, never move: then only number 0 is ever due. Where a period mixes
+        signs so that single steps go back, the answer is one after which none is due.
         """
         if self._start > now:
             return -1
         if self._mean <= 0:
             return 0
-        index = max(0, int((now - self._start) / self._mean))
-        while index > 0 and self.at_sure(index) > now:
-            index -= 1
-        while self.at_sure(index + 1) <= now:
-            index += 1
-        return index
+        if self._step is not None:
+            return (now - self._start) // self._step
+        index = (now - self._start) // self._mean
+        if self._has_come(index, now):
+            low, high = index, index + 1
+            while self._has_come(high, now):
+                low, high = high, high + 2 * (high - index)
+        else:
+            low, high = index - 1, index
+            while low > 0 and not self._has_come(low, now):
+                low, high = max(0, low - 2 * (index - low)), low
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._has_come(middle, now) else (low, middle)
+        return low
+
+    def _has_come(self, index: int, now: Millis) -> bool:
+        instant = self.at(index)
+        return instant is not None and instant <= now
 
     def text(self, remaining: int | None, index: int) -> str:
         """Return what is left of the schedule in Chronos's form, from due time number `index` on."""
@@ -126,88 +138,33 @@ def parse_schedule(text: str, zone: str = "", *, default_zone: tzinfo = UTC, str
     if outer is None:
         raise InvalidSchedule("schedule", text, "not of the form R<runs>/<start>/P<period>", "R5/2026-01-01T00:00Z/P1D")
     digits, start, period = outer.groups()
-    if digits and int(digits[:30]) > _LARGEST_COUNT:
-        raise InvalidSchedule("schedule", text, "the number of runs is too large")
+    count = _count(text, digits)
     try:
         step = parse_period(period)
     except InvalidSchedule as error:
-        raise InvalidSchedule("schedule", text, f"the period {period!r} cannot be read", error.hint) from None
+        raise InvalidSchedule("schedule", text, f"the period {_quoted(period)} cannot be read", error.hint) from None
     named = None
     if zone:
         named = required_zone(zone) if strict_zone else zone_named(zone) or UTC
-    local, own = (None, UTC) if start == "" else _parse_start(text, start, default_zone)
-    return Schedule(text, int(digits) if digits else None, local, named or own, step)
-
-
-def _parse_start(text: str, start: str, default_zone: tzinfo) -> tuple[Millis, tzinfo]:
-    """Return (wall clock, zone) of a start by the rules of Joda-Time's dateTimeParser."""
-    match = _START.fullmatch(start)
-    if match is None or not _complete(match):
-        raise InvalidSchedule("schedule", text, f"the start {start!r} cannot be read", "2026-01-01T00:00:00Z")
+    if start == "":
+        return Schedule(text, count, None, named or UTC, step)
     try:
-        return _date(match) * DAY + _time(match), _offset(match["offset"]) or default_zone
+        local, own = read_start(start)
     except ValueError as error:
-        raise InvalidSchedule("schedule", text, f"the start {start!r}: {error}") from None
+        reason = f"the start {_quoted(start)} cannot be read: {error}"
+        raise InvalidSchedule("schedule", text, reason, "for example 2026-01-01T00:00:00Z") from None
+    return Schedule(text, count, local, named or own or default_zone, step)
 
 
-def _complete(match: re.Match[str]) -> bool:
-    """Tell whether there is a date, or a time of day alone."""
-    return match["year"] is not None or match["hour"] is not None
+def _count(text: str, digits: str) -> int | None:
+    digits = digits.lstrip("0") or digits[:1]
+    if len(digits) > 19 or int(digits or 0) > _LARGEST_COUNT:
+        raise InvalidSchedule("schedule", text, "the number of runs is too large")
+    return int(digits) if digits else None
 
 
-def _number(text: str | None, default: int, low: int, high: int, name: str) -> int:
-    value = default if text is None else int(text)
-    if not low <= value <= high:
-        raise ValueError(f"{name} {value} is out of range")
-    return value
-
-
-def _date(match: re.Match[str]) -> int:
-    """Return the days from 1970-01-01."""
-    year = _number(match["year"], 1970, -292_000_000, 292_000_000, "year")
-    if match["week"] is not None:
-        first_thursday = days_from_civil(year, 1, 4)
-        monday = first_thursday - (first_thursday + 3) % 7
-        weeks = 53 if _weeks(year) == 53 else 52
-        week = _number(match["week"], 1, 1, weeks, "week")
-        weekday = _number(match["weekday"], 1, 1, 7, "day of the week")
-        return monday + (week - 1) * 7 + weekday - 1
-    if match["yearday"] is not None:
-        length = 337 + days_in_month(year, 2)
-        return days_from_civil(year, 1, 1) + _number(match["yearday"], 1, 1, length, "day of the year") - 1
-    month = _number(match["month"], 1, 1, 12, "month")
-    return days_from_civil(year, month, _number(match["day"], 1, 1, days_in_month(year, month), "day"))
-
-
-def _weeks(year: int) -> int:
-    """Return how many ISO weeks a year has."""
-    monday = [day - (day + 3) % 7 for day in (days_from_civil(year, 1, 4), days_from_civil(year + 1, 1, 4))]
-    return (monday[1] - monday[0]) // 7
-
-
-def _time(match: re.Match[str]) -> Millis:
-    """Return the milliseconds from midnight."""
-    hour = _number(match["hour"], 0, 0, 23, "hour")
-    minute = _number(match["minute"], 0, 0, 59, "minute")
-    second = _number(match["second"], 0, 0, 59, "second")
-    exact = ((hour * 60 + minute) * 60 + second) * 1000
-    for digits, unit in (("hours", 3_600_000), ("minutes", 60_000), ("seconds", 1000)):
-        if match[digits] is not None:
-            exact += int(match[digits][:18]) * unit // 10 ** min(18, len(match[digits]))
-    return exact
-
-
-def _offset(text: str | None) -> tzinfo | None:
-    if text is None:
-        return None
-    if text in "Zz":
-        return UTC
-    digits = re.sub(r"\D", "", text)
-    hours, minutes, seconds = (int(digits[at : at + 2] or 0) for at in (0, 2, 4))
-    if hours > 23 or minutes > 59 or seconds > 59:
-        raise ValueError(f"offset {text} is out of range")
-    offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    return timezone(-offset if text[0] == "-" else offset)
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:80]}...")
 
 
 def check_schedule(schedule: Schedule, anchor: Millis) -> None:
@@ -224,6 +181,3 @@ def check_schedule(schedule: Schedule, anchor: Millis) -> None:
         raise UnusableSchedule("schedule", schedule.text, "a period of a repeating schedule may not be negative")
     if period.mean < _SHORTEST:
         raise UnusableSchedule("schedule", schedule.text, "a repeating schedule needs a period of at least one second")
-
-
-__all__ = ["Occurrences", "Schedule", "check_schedule", "offset_at", "parse_schedule"]
