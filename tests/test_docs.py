@@ -15,7 +15,9 @@ HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 MAKE = re.compile(r"(?:^ *|`)make ([a-z][a-z-]*)", re.MULTILINE)
 
 # Written in pieces, or this file would be the first to be found.
-ONE_MACHINE = re.compile("|".join(["/wo" + "rk/", "/ro" + r"ot/\.", r"/ho" + "me/[a-z]", "/tmp/ba" + "sh_jobs"]))
+ONE_MACHINE = re.compile(
+    "|".join(["/wo" + "rk/", "/ro" + r"ot/\.(pyenv|cache|local|config)", r"/ho" + "me/[a-z]", "/tmp/ba" + "sh_jobs"])
+)
 REGISTRY = re.compile(
     "|".join(["pypi" + r"\.org", "files" + r"\.pythonhosted", "deb" + r"\.debian\.org", "registry" + r"\.npmjs"])
 )
