@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from chronos_py.drivers.local import LocalDriver
-from chronos_py.drivers.local.processes import members
+from chronos_py.drivers.local.processes import sessions
 from chronos_py.errors import UnknownTask
 from chronos_py.model.job import Fetch
 from chronos_py.model.messages import (
@@ -167,7 +167,7 @@ def test_without_a_shell_each_argument_arrives_once_and_unchanged(tmp_path: Path
     [
         ("exit 3", 3, None, "Command exited with status 3"),
         ("no-such-program", 127, None, "Command exited with status 127"),
-        ("kill -9 $$", None, 9, "Command terminated with signal SIGKILL"),
+        ("kill -9 $$", None, 9, "Command terminated with signal Killed"),
     ],
 )
 def test_how_a_task_failed_is_told(
@@ -366,4 +366,4 @@ def test_a_killed_supervisor_is_a_lost_task_and_nothing_of_it_lives_on(tmp_path:
         os.kill(shim, signal.SIGKILL)
         end = listener.end_of(task.id)
         assert (end.state, end.reason) == ("TASK_LOST", "EXECUTOR_TERMINATED")
-    assert ends_soon(lambda: bool(members(shim)))
+    assert ends_soon(lambda: bool(sessions([shim])[shim]))

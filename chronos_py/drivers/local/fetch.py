@@ -6,11 +6,14 @@ import gzip
 import hashlib
 import os
 import shutil
+import subprocess
 import tarfile
 import threading
+import time
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -18,9 +21,11 @@ import requests
 
 from chronos_py.model.job import Fetch
 
-CONNECT_S, READ_S = 10, 60
+CONNECT_S, READ_S, TOTAL_S = 10.0, 60.0, 3600.0
+CACHE_BYTES = 2 * 1024**3
 BLOCK = 256 * 1024
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_TROUBLE = (OSError, EOFError, ValueError, requests.RequestException, tarfile.TarError, zipfile.BadZipFile)
 
 
 class FetchFailed(Exception):
@@ -34,25 +39,35 @@ class Stopped(Exception):
 class Fetcher:
     """Fetches into sandboxes; files asked for with `cache` are kept in `folder` and brought once."""
 
-    def __init__(self, folder: Path, cache_bytes: int = 2 * 1024**3) -> None:
+    def __init__(self, folder: Path, cache_bytes: int = CACHE_BYTES) -> None:
         self._folder = folder
         self._cache_bytes = cache_bytes
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
 
-    def fetch_all(self, files: tuple[Fetch, ...], sandbox: str, stopped: Callable[[], bool]) -> None:
-        """Bring every file. Raises FetchFailed, Stopped."""
+    def fetch_all(
+        self, files: Iterable[Fetch], sandbox: str, become: tuple[str, ...], stopped: Callable[[], bool]
+    ) -> None:
+        """Bring every file; local ones are read as the task's user. Raises FetchFailed, Stopped."""
+        end = time.monotonic() + TOTAL_S
         for file in files:
             try:
-                self._fetch(file, Path(sandbox), stopped)
-            except (OSError, ValueError, requests.RequestException, tarfile.TarError, zipfile.BadZipFile) as error:
-                raise FetchFailed(f"could not fetch {_without_password(file.uri)}: {error}") from error
+                self._fetch(file, Path(sandbox), become, lambda: stopped() or time.monotonic() > end)
+            except Stopped:
+                if stopped():
+                    raise
+                raise FetchFailed(f"Could not fetch {without_password(file.uri)}: it took too long") from None
+            except _TROUBLE as error:
+                raise FetchFailed(f"Could not fetch {without_password(file.uri)}: {_brief(error)}") from error
 
-    def _fetch(self, file: Fetch, sandbox: Path, stopped: Callable[[], bool]) -> None:
+    def _fetch(self, file: Fetch, sandbox: Path, become: tuple[str, ...], stopped: Callable[[], bool]) -> None:
         target = _inside(sandbox, file.output_file or _file_name(file.uri))
         target.parent.mkdir(parents=True, exist_ok=True)
-        if file.cache:
-            shutil.copyfile(self._cached(file.uri, stopped), target)
+        scheme = urlsplit(file.uri).scheme.lower()
+        if scheme in ("", "file"):
+            _copy(unquote(urlsplit(file.uri).path) if scheme else file.uri, target, become)
+        elif file.cache:
+            self._from_cache(file.uri, target, stopped)
         else:
             _bring(file.uri, target, stopped)
         if file.executable:
@@ -60,90 +75,130 @@ class Fetcher:
         elif file.extract:
             _extract(target, sandbox)
 
-    def _cached(self, uri: str, stopped: Callable[[], bool]) -> Path:
-        key = hashlib.sha256(uri.encode()).hexdigest()
+    # --- the cache
+
+    def _from_cache(self, uri: str, target: Path, stopped: Callable[[], bool]) -> None:
+        kept = self._folder / hashlib.sha256(uri.encode()).hexdigest()
         with self._guard:
-            lock = self._locks.setdefault(key, threading.Lock())
+            lock = self._locks.setdefault(kept.name, threading.Lock())
         with lock:
-            kept = self._folder / key
             if not kept.exists():
                 self._folder.mkdir(parents=True, exist_ok=True)
-                partial = self._folder / f"{key}.partial"
-                _bring(uri, partial, stopped)
-                partial.rename(kept)
+                partial = self._folder / f"{kept.name}.{threading.get_ident()}.partial"
+                try:
+                    _bring(uri, partial, stopped)
+                    partial.rename(kept)
+                finally:
+                    partial.unlink(missing_ok=True)
                 self._shrink(kept)
             os.utime(kept)
+            shutil.copyfile(kept, target)
         with self._guard:
-            if not lock.locked():
-                self._locks.pop(key, None)
-        return kept
+            if len(self._locks) > 1000:  # an unlocked one that somebody waits for costs a second fetch at worst
+                self._locks = {name: lock for name, lock in self._locks.items() if lock.locked()}
 
     def _shrink(self, newest: Path) -> None:
         """Remove the files that were not used for longest until the rest fits."""
-        files = sorted(
-            (path for path in self._folder.iterdir() if path != newest), key=lambda path: path.stat().st_mtime
-        )
-        total = newest.stat().st_size + sum(path.stat().st_size for path in files)
-        for path in files:
+        files = []
+        for path in self._folder.iterdir():
+            with suppress(OSError):
+                state = path.stat()
+                files.append((state.st_mtime, state.st_size, path))
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
             if total <= self._cache_bytes:
                 return
-            total -= path.stat().st_size
-            path.unlink(missing_ok=True)
+            if path != newest and path.suffix != ".partial":
+                path.unlink(missing_ok=True)
+                total -= size
 
 
-def _without_password(uri: str) -> str:
+def without_password(uri: str) -> str:
     parts = urlsplit(uri)
-    return uri.replace(f"{parts.username}:{parts.password}@", "***@") if parts.password else uri
+    if "@" not in parts.netloc:
+        return uri
+    return uri.replace(parts.netloc, f"***@{parts.netloc.rpartition('@')[2]}", 1)
+
+
+def _brief(error: BaseException) -> str:
+    """Say what went wrong without the uri, which may hold a password, and without the libraries' own words for it."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__
 
 
 def _file_name(uri: str) -> str:
     name = unquote(urlsplit(uri).path).rstrip("/").rpartition("/")[2]
     if name in ("", ".", ".."):
-        raise ValueError("the uri names no file")
+        raise ValueError("it names no file; outputFile would")
     return name
 
 
 def _inside(sandbox: Path, name: str) -> Path:
-    target = (sandbox / name).resolve()
-    if not target.is_relative_to(sandbox.resolve()) or target == sandbox.resolve():
+    root = sandbox.resolve()
+    target = (root / name).resolve()
+    if not target.is_relative_to(root) or target == root:
         raise ValueError(f"{name!r} would lie outside the sandbox")
     return target
 
 
+def _copy(path: str, target: Path, become: tuple[str, ...]) -> None:
+    """Copy a local file with its mode; as the task's user, who may read what it may read and no more."""
+    if not path.startswith("/"):
+        raise ValueError("a local path must be absolute")
+    if not become:
+        shutil.copyfile(path, target)
+    else:
+        with target.open("wb") as file:
+            done = subprocess.run(
+                [*become, "cat", "--", path], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.PIPE,
+                timeout=TOTAL_S, check=False, cwd="/",
+            )  # fmt: skip
+        if done.returncode != 0:
+            raise ValueError(done.stderr.decode(errors="replace").strip().rpartition(": ")[2].lower() or "unreadable")
+    target.chmod(0o644 | (os.stat(path).st_mode & 0o111))
+
+
 def _bring(uri: str, target: Path, stopped: Callable[[], bool]) -> None:
     scheme = urlsplit(uri).scheme.lower()
-    if scheme in ("", "file"):
-        shutil.copyfile(unquote(urlsplit(uri).path) if scheme else uri, target)
-    elif scheme in ("http", "https"):
+    if scheme in ("http", "https"):
         with requests.get(uri, stream=True, timeout=(CONNECT_S, READ_S)) as answer:
             answer.raise_for_status()
             _write(answer.iter_content(BLOCK), target, stopped)
     elif scheme in ("ftp", "ftps"):
-        with urllib.request.urlopen(uri, timeout=READ_S) as answer:
-            _write(iter(lambda: answer.read(BLOCK), b""), target, stopped)
+        with urllib.request.urlopen(uri, timeout=READ_S) as reply:
+            _write(iter(lambda: reply.read(BLOCK), b""), target, stopped)
     else:
-        raise ValueError(f"cannot fetch by {scheme!r}")
+        raise ValueError(f"there is no way to fetch by {scheme!r}")
 
 
-def _write(blocks: object, target: Path, stopped: Callable[[], bool]) -> None:
+def _write(blocks: Iterable[bytes], target: Path, stopped: Callable[[], bool]) -> None:
     with target.open("wb") as file:
-        for block in blocks:  # type: ignore[attr-defined]
+        for block in blocks:
             if stopped():
                 raise Stopped
             file.write(block)
 
 
 def _extract(archive: Path, sandbox: Path) -> None:
-    """Unpack an archive into the sandbox; members that would land elsewhere are refused."""
+    """Unpack an archive into the sandbox, by its name; members that would land elsewhere are refused."""
     name = archive.name.lower()
     if name.endswith(TARS):
         with tarfile.open(archive) as tar:
             tar.extractall(sandbox, filter="data")
     elif name.endswith(".zip"):
         with zipfile.ZipFile(archive) as packed:
-            for member in packed.namelist():
-                _inside(sandbox, member) if member.strip("./") else None
-            packed.extractall(sandbox)
+            for member in packed.infolist():
+                place = _inside(sandbox, member.filename.rstrip("/")) if member.filename.strip("./") else sandbox
+                packed.extract(member, sandbox)
+                if mode := member.external_attr >> 16 & 0o777:
+                    place.chmod(mode | (0o700 if member.is_dir() else 0o600))
     elif name.endswith(".gz"):
-        with gzip.open(archive) as packed_file, _inside(sandbox, archive.name[:-3]).open("wb") as target:
-            shutil.copyfileobj(packed_file, target)
+        with gzip.open(archive) as source, _inside(sandbox, archive.name[:-3]).open("wb") as plain:
+            shutil.copyfileobj(source, plain)

@@ -18,53 +18,57 @@ from chronos_py.model.resources import Resources
 
 log = structlog.get_logger(__name__)
 
-MODES = ("auto", "cgroup", "rlimit", "none")
 ROOT = Path("/sys/fs/cgroup")
-LOWEST_BYTES = 4 * 1024 * 1024
+LOWEST_BYTES = 6 * 1024 * 1024
+Joined = tuple[str, str, str]  # two files to write 0 into, KiB for RLIMIT_DATA; each may be empty
+NOTHING: Joined = ("", "", "")
 
 
 class Limits(Protocol):
-    """How one attempt is held to what it asked for. Nothing here raises: a limit that cannot be set is logged."""
+    """How attempts are held to what they asked for. Nothing here raises: a limit that cannot be set is logged."""
 
     name: str
+    detail: str
 
-    def prepare(self, key: str, need: Resources) -> tuple[str, str]:
-        """Return the shim's arguments: files of cgroups to join, and KiB for RLIMIT_DATA."""
+    def prepare(self, key: str, need: Resources) -> Joined:
+        """Return what the shim must do to put itself under limits."""
 
     def out_of_memory(self, key: str) -> bool:
-        """Tell whether the kernel has killed something of the attempt for want of memory."""
+        """Tell whether the kernel has stopped something of the attempt for want of memory."""
 
-    def release(self, key: str) -> None: ...
+    def members(self, key: str) -> list[int]:
+        """Return the attempt's processes, as far as limits know them."""
 
-    def close(self) -> None:
-        """Remove what is empty; running tasks keep their limits."""
+    def release(self, key: str) -> bool:
+        """Forget an attempt; False when processes of it are still there."""
 
 
-def _bytes(need: Resources) -> int:
+def memory_bytes(need: Resources) -> int:
     return max(LOWEST_BYTES, need.mem * 1024 * 1024 // 1000)
 
 
 class NoLimits:
     name = "none"
+    detail = ""
 
-    def prepare(self, key: str, need: Resources) -> tuple[str, str]:
-        return "", ""
+    def prepare(self, key: str, need: Resources) -> Joined:
+        return NOTHING
 
     def out_of_memory(self, key: str) -> bool:
         return False
 
-    def release(self, key: str) -> None:
-        """Nothing was set."""
+    def members(self, key: str) -> list[int]:
+        return []
 
-    def close(self) -> None:
-        """Nothing was set."""
+    def release(self, key: str) -> bool:
+        return True
 
 
 class ResourceLimits(NoLimits):
     name = "rlimit"
 
-    def prepare(self, key: str, need: Resources) -> tuple[str, str]:
-        return "", str(_bytes(need) // 1024)
+    def prepare(self, key: str, need: Resources) -> Joined:
+        return "", "", str(memory_bytes(need) // 1024)
 
 
 class ControlGroups:
@@ -72,82 +76,105 @@ class ControlGroups:
 
     name = "cgroup"
 
-    def __init__(self, own: str) -> None:
+    def __init__(self, own: str, root: Path = ROOT) -> None:
         """Raises OSError when cgroups cannot be used. `own` is the name of our group."""
-        if (ROOT / "cgroup.controllers").exists():
-            self._parents = [self._second_version(own)]
-            self._memory_file, self._share_file = "memory.max", "cpu.weight"
+        self._second = (root / "cgroup.controllers").exists()
+        if self._second:
+            self._parents = [_second_version(root, own)]
+            self._memory_file, self._share_file, self._unit = "memory.max", "cpu.weight", 100
         else:
-            self._parents = [ROOT / kind / own for kind in ("memory", "cpu")]
-            self._memory_file, self._share_file = "memory.limit_in_bytes", "cpu.shares"
-        for parent in self._parents:
-            parent.mkdir(exist_ok=True)
-        self._two = len(self._parents) == 1
+            self._parents = [_first_version(root / kind, kind, own) for kind in ("memory", "cpu")]
+            self._memory_file, self._share_file, self._unit = "memory.limit_in_bytes", "cpu.shares", 1024
+        self.detail = f"version {2 if self._second else 1}, {self._parents[0]}"
         self._make("probe", Resources.of(1, 64, 0))
-        self._tidy()
+        self.release("probe")
+        for key in os.listdir(self._parents[0]):  # what a server before us had no time to remove
+            if os.path.isdir(self._parents[0] / key):
+                self.release(key)
 
-    @staticmethod
-    def _second_version(own: str) -> Path:
-        """Return our group's folder, with the controllers handed down to it."""
-        for folder in (ROOT, ROOT / own):
-            folder.mkdir(exist_ok=True)
-            (folder / "cgroup.subtree_control").write_text("+memory +cpu")
-        return ROOT / own
-
-    def _make(self, key: str, need: Resources) -> list[str]:
-        joined = []
+    def _make(self, key: str, need: Resources) -> Joined:
         for parent in self._parents:
-            group = parent / key
-            group.mkdir(exist_ok=True)
-            joined.append(f"{group}/cgroup.procs")
-        (self._parents[0] / key / self._memory_file).write_text(str(_bytes(need)))
-        share = need.cpus * (100 if self._two else 1024) // 1000
-        (self._parents[-1] / key / self._share_file).write_text(str(max(1 if self._two else 2, min(share, 10_000))))
-        return joined
+            with suppress(FileExistsError):
+                os.mkdir(f"{parent}/{key}")
+        _put(f"{self._parents[0]}/{key}/{self._memory_file}", memory_bytes(need))
+        share = max(2, min(need.cpus * self._unit // 1000, 10_000))
+        _put(f"{self._parents[-1]}/{key}/{self._share_file}", share)
+        files = [f"{parent}/{key}/cgroup.procs" for parent in self._parents]
+        return files[0], files[1] if len(files) > 1 else "", ""
 
-    def prepare(self, key: str, need: Resources) -> tuple[str, str]:
+    def prepare(self, key: str, need: Resources) -> Joined:
         try:
-            return ":".join(self._make(key, need)), ""
+            return self._make(key, need)
         except OSError as error:
-            log.warning("no limits could be set for a task", task=key, reason=str(error))
-            return "", ""
+            log.warning("no limits could be set for a task", key=key, reason=str(error))
+            return NOTHING
 
     def out_of_memory(self, key: str) -> bool:
-        group = self._parents[0] / key
-        file = group / ("memory.events" if self._two else "memory.oom_control")
-        with suppress(OSError, ValueError):
-            for line in file.read_text().splitlines():
+        file = "memory.events" if self._second else "memory.oom_control"
+        with suppress(OSError, ValueError), open(self._parents[0] / key / file, encoding="ascii") as lines:
+            for line in lines:
                 name, _, count = line.partition(" ")
-                if name == "oom_kill" and int(count) > 0:
-                    return True
+                if name == "oom_kill":
+                    return int(count) > 0
         return False
 
-    def release(self, key: str) -> None:
+    def members(self, key: str) -> list[int]:
+        with suppress(OSError, ValueError):
+            return [int(pid) for pid in (self._parents[0] / key / "cgroup.procs").read_text().split()]
+        return []
+
+    def release(self, key: str) -> bool:
+        gone = True
         for parent in self._parents:
-            with suppress(OSError):  # busy while a process is on its way out: removed at the next start
-                os.rmdir(parent / key)
-
-    def _tidy(self) -> None:
-        """Remove the groups of attempts that have ended, an earlier server's among them."""
-        for parent in self._parents:
-            for group in parent.iterdir():
-                if group.is_dir():
-                    with suppress(OSError):
-                        group.rmdir()
-
-    def close(self) -> None:
-        self._tidy()
-        for parent in self._parents:
-            with suppress(OSError):
-                parent.rmdir()
+            try:
+                os.rmdir(f"{parent}/{key}")
+            except FileNotFoundError:
+                pass
+            except OSError:
+                gone = False
+        return gone
 
 
-def chosen_limits(mode: str, own: str) -> Limits:
-    """Return the best that `mode` allows; says in the log which."""
+def _put(path: str, value: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, str(value).encode())
+    finally:
+        os.close(descriptor)
+
+
+def _first_version(controller: Path, kind: str, own: str) -> Path:
+    """Return our group of one controller: below the group that we are in, so that its limits hold for tasks too."""
+    if not controller.is_dir():
+        raise FileNotFoundError(2, "no such controller", str(controller))
+    inside = "/"
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, kinds, path = line.split(":", 2)
+        if kind in kinds.split(","):
+            inside = path
+    folder = controller / inside.lstrip("/")
+    folder = (folder if folder.is_dir() else controller) / own
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _second_version(root: Path, own: str) -> Path:
+    """Return our group with the controllers handed down to it.
+
+    It cannot lie in the group that we are in: one with processes cannot hand down controllers.
+    """
+    for folder in (root, root / own):
+        folder.mkdir(exist_ok=True)
+        if not {"memory", "cpu"} <= set((folder / "cgroup.subtree_control").read_text().split()):
+            (folder / "cgroup.subtree_control").write_text("+memory +cpu")
+    return root / own
+
+
+def choose_limits(mode: str, own: str) -> Limits:
+    """Return the best that `mode` (auto, cgroup, rlimit, none) allows here."""
     if mode in ("auto", "cgroup"):
         try:
             return ControlGroups(own)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             log.info("cgroups cannot be used", reason=str(error))
-    limits: Limits = NoLimits() if mode == "none" else ResourceLimits()
-    return limits
+    return NoLimits() if mode == "none" else ResourceLimits()

@@ -1,4 +1,4 @@
-"""Removing old sandboxes: those that ended and were acknowledged, by age and by total size, oldest first."""
+"""Removing sandboxes of tasks whose end was acknowledged: by age and by total size, the oldest first."""
 
 from __future__ import annotations
 
@@ -6,76 +6,116 @@ import os
 import shutil
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 
 import structlog
 
+from chronos_py.drivers.local.sandbox import Sandbox
+
 log = structlog.get_logger(__name__)
 
-SHARD_EVERY_S = 2.0  # one of 256 shards at a time: a little work often
-MOST_AT_ONCE = 200
+PAUSE_S = 30.0
+AT_ONCE = 500  # then others get their turn
 
 
 class Pruner:
-    """A thread of its own, for removing a big sandbox takes time."""
+    """A thread of its own, for removing a big sandbox takes time. It reads the folders once and is told of the rest."""
 
     def __init__(self, root: str, max_age_s: float, max_bytes: int) -> None:
         self._root = root
         self._max_age_s = max_age_s
         self._max_bytes = max_bytes
-        self._sizes: dict[str, list[tuple[float, int, str]]] = {}
+        self._told: deque[str] = deque()
+        self._kept: deque[tuple[float, int, str]] = deque()  # when it ended, bytes, name; oldest first
+        self._known: set[str] = set()
+        self.total = 0
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="sandbox-pruner", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name="sandbox-pruner", daemon=True).start()
 
     def stop(self) -> None:
         self._stopping.set()
 
+    def add(self, name: str) -> None:
+        """Take note of a task that was acknowledged; from any thread."""
+        self._told.append(name)
+
     def _run(self) -> None:
-        shard = 0
-        while not self._stopping.wait(SHARD_EVERY_S):
+        try:
+            self.load()
+        except Exception:
+            log.exception("old sandboxes could not be listed")
+        while not self._stopping.wait(PAUSE_S):
             try:
-                self.prune(f"{shard:02x}", time.time())
+                while self.step(time.time()) == AT_ONCE and not self._stopping.wait(0.1):
+                    pass
             except Exception:
                 log.exception("sandboxes could not be pruned")
-            shard = (shard + 1) % 256
 
-    def prune(self, shard: str, now: float) -> int:
-        """Look through one shard; return how many sandboxes were removed."""
-        ended = sorted(self._ended(shard))
-        self._sizes[shard] = ended
-        doomed = [entry for entry in ended if now - entry[0] > self._max_age_s][:MOST_AT_ONCE]
-        over = sum(size for entries in self._sizes.values() for _, size, _ in entries) - self._max_bytes
-        if over > 0:
-            for entry in sorted(entry for entries in self._sizes.values() for entry in entries)[:MOST_AT_ONCE]:
-                if over <= 0:
-                    break
-                doomed.append(entry)
-                over -= entry[1]
-        for entry in set(doomed):
-            shutil.rmtree(entry[2], ignore_errors=True)
-            for entries in self._sizes.values():
-                with suppress(ValueError):
-                    entries.remove(entry)
-        return len(set(doomed))
-
-    def _ended(self, shard: str) -> list[tuple[float, int, str]]:
-        """Return (time of its end, bytes, path) of each sandbox that nobody needs to be told of any more."""
+    def load(self) -> None:
+        """Find what ended before. A folder that never had a task, made for a question, counts from its making."""
         found = []
-        with suppress(FileNotFoundError), os.scandir(f"{self._root}/runs/{shard}") as folders:
-            for folder in folders:
-                if os.path.exists(f"{self._root}/live/{folder.name}"):
-                    continue
-                with suppress(OSError):
-                    found.append((os.stat(f"{folder.path}/.task").st_mtime, _bytes(folder.path), folder.path))
-        return found
+        for shard in _names(f"{self._root}/runs"):
+            for name in _names(f"{self._root}/runs/{shard}"):
+                sandbox = Sandbox(self._root, name)
+                if not sandbox.is_live():
+                    found.append(self._measured(sandbox))
+            if self._stopping.wait(0.001):
+                return
+        for entry in sorted(found):
+            self._keep(entry)
+
+    def _keep(self, entry: tuple[float, int, str]) -> None:
+        if entry[2] not in self._known:  # one that ended during `load` is both found and told
+            self._known.add(entry[2])
+            self._kept.append(entry)
+            self.total += entry[1]
+
+    def step(self, now: float) -> int:
+        """Remove what is too old or too much, at most AT_ONCE; return how many were removed."""
+        for _ in range(len(self._told)):
+            self._keep(self._measured(Sandbox(self._root, self._told.popleft())))
+        removed = 0
+        while self._kept and removed < AT_ONCE:
+            at, size, name = self._kept[0]
+            if now - at <= self._max_age_s and self.total <= self._max_bytes:
+                break
+            self._kept.popleft()
+            self._known.discard(name)
+            self.total -= size
+            self._remove(Sandbox(self._root, name))
+            removed += 1
+        return removed
+
+    @staticmethod
+    def _measured(sandbox: Sandbox) -> tuple[float, int, str]:
+        for path in (sandbox.done, sandbox.path):
+            with suppress(OSError):
+                return os.stat(path).st_mtime, _bytes(sandbox.path), sandbox.name
+        return 0.0, 0, sandbox.name
+
+    @staticmethod
+    def _remove(sandbox: Sandbox) -> None:
+        """The sandbox goes first: as long as there are control files, it is known what the task was."""
+        for path in (sandbox.path, sandbox.done):
+            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):
+                os.unlink(path)
+            if os.path.lexists(path):
+                log.warning("a sandbox could not be removed", path=path)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _bytes(path: str) -> int:
+    """Return what a folder takes on disk; no link is followed."""
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:

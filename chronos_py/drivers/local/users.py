@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,23 +25,29 @@ class Account:
 
 @lru_cache(maxsize=1000)
 def account(user: str, default: str) -> Account:
-    """Return how to run as `user`. Without root only ourselves will do, and the server's default user means that.
+    """Return how to run as `user`, or as `default` when it is empty. Raises NoSuchUser.
 
-    Raises NoSuchUser.
+    Without root only ourselves will do; the default user then means that, whatever its name.
     """
     own = os.geteuid()
     me = _entry_of(own)
-    if user in ("", me.pw_name) or (own != 0 and user == default):
+    if own != 0 and user in ("", default, me.pw_name):
+        return Account(me.pw_name, me.pw_dir)
+    user = user or default
+    if user in ("", me.pw_name):
         return Account(me.pw_name, me.pw_dir)
     try:
         entry = pwd.getpwnam(user)
-    except KeyError:
+    except (KeyError, ValueError):
         raise NoSuchUser(f"there is no user {user!r} on this machine") from None
     if own != 0:
         raise NoSuchUser(f"the server runs as {me.pw_name!r} and may not become {user!r}")
     if entry.pw_uid == 0:
         return Account(entry.pw_name, entry.pw_dir)
-    become = ("setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", "--")
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        raise NoSuchUser(f"becoming {user!r} needs the program setpriv, which this machine lacks")
+    become = (setpriv, f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", "--")
     return Account(entry.pw_name, entry.pw_dir, become, (entry.pw_uid, entry.pw_gid))
 
 

@@ -1,0 +1,261 @@
+"""One life of the driver, from start to stop: what comes in goes to offers, attempts and supervisor."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from chronos_py.drivers.base import Post
+from chronos_py.drivers.local import outcomes, recovery
+from chronos_py.drivers.local.attempts import Attempt, Attempts
+from chronos_py.drivers.local.fetch import Fetcher
+from chronos_py.drivers.local.launch import Launcher
+from chronos_py.drivers.local.limits import Limits
+from chronos_py.drivers.local.offers import Offers
+from chronos_py.drivers.local.processes import Watch
+from chronos_py.drivers.local.prune import Pruner
+from chronos_py.drivers.local.recovery import Examiner
+from chronos_py.drivers.local.sandbox import Sandbox
+from chronos_py.drivers.local.stopping import Stopper
+from chronos_py.drivers.local.supervisor import Supervisor
+from chronos_py.model.messages import Acknowledge, Decline, DriverEffect, Kill, Launch, Reconcile, Revive, Suppress
+from chronos_py.model.resources import Resources
+from chronos_py.model.run import Task
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 1.0  # from one look at the outputs' sizes to the next
+LOOK_S = 0.2  # the same for processes without a pidfd
+IDLE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the driver was told about this machine."""
+
+    total: Resources
+    host: str
+    attributes: Mapping[str, str]
+    default_user: str
+    output_max_bytes: int
+
+
+class Agent:
+    """All but the first three are used by the driver's thread alone."""
+
+    def __init__(
+        self,
+        root: str,
+        agent_id: str,
+        boot: str,
+        rebooted: bool,
+        options: Options,
+        limits: Limits,
+        pruner: Pruner,
+        post: Post,
+        leave: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self.watch = Watch()
+        self.stopping = False
+        self.pruner = pruner
+        self.post = post
+        self._root = root
+        self._agent_id = agent_id
+        self._boot = boot
+        self._rebooted = rebooted
+        self._options = options
+        self._limits = limits
+        self._offers = Offers(options.total, agent_id, options.host, options.attributes, post)
+        self._attempts = Attempts(root, agent_id, options.host, post, self._offers)
+        self._launcher = Launcher(limits, options.default_user)
+        self._stopper = Stopper(limits, self._force)
+        self._supervisor = Supervisor(
+            root,
+            boot,
+            self._attempts,
+            self._launcher,
+            Fetcher(Path(root, "cache")),
+            self.watch,
+            self._stopper,
+            leave,
+            lambda: not self.stopping,
+        )
+        self._rotated = time.monotonic()
+
+    def close(self) -> None:
+        self._supervisor.close()
+        self.watch.close()
+        self._launcher.close()
+
+    def _force(self, attempt: Attempt) -> None:
+        self._supervisor.force(attempt)
+
+    def detail(self) -> dict[str, Any]:
+        return {
+            "agent": self._agent_id,
+            "tasks": len(self._attempts.by_id),
+            "total": str(self._offers.total),
+            "used": str(self._offers.used),
+            "limits": self._limits.name,
+            "limitsDetail": self._limits.detail,
+        }
+
+    # --- what comes in
+
+    def perform(self, effect: DriverEffect) -> None:
+        match effect:
+            case Launch():
+                self._launch(effect)
+            case Acknowledge():
+                self._attempts.acknowledge(effect.update, self.pruner.add)
+            case Kill():
+                self._kill(effect)
+            case Reconcile():
+                examiner = Examiner(self._boot)
+                for task_id, _ in effect.tasks:
+                    self._tell(task_id, examiner)
+            case Decline():
+                self._offers.decline(effect, time.monotonic())
+            case Suppress():
+                self._offers.suppress()
+            case Revive():
+                self._offers.revive()
+
+    def ended(self, pid: int) -> None:
+        self._supervisor.ended(pid)
+
+    def _launch(self, launch: Launch) -> None:
+        valid = self._offers.use(launch)
+        self._supervisor.prepare_batch()
+        for task in launch.tasks:
+            try:
+                self._launch_one(task, valid=valid)
+            except Exception:  # of which nothing is known: its fate is told when it is asked after
+                log.exception("a launch came to nothing", task=task.id)
+
+    def _launch_one(self, task: Task, *, valid: bool) -> None:
+        sandbox = Sandbox.of(self._root, task.id)
+        if task.id in self._attempts.by_id:
+            self._launched_before(task)
+        elif not valid or not self._offers.take(task.resources):
+            text = "The machine has too little left for it" if valid else "The offer was used or is unknown"
+            self._attempts.refuse(task.id, sandbox, outcomes.never_started(text, "INVALID_OFFERS"))
+        else:
+            try:
+                new = sandbox.reserve()
+            except OSError as error:
+                self._offers.give_back(task.resources)
+                log.error("no sandbox could be made", task=task.id, reason=str(error))
+                text = f"No sandbox could be made: {error.strerror or error}"
+                self._attempts.refuse(task.id, sandbox, outcomes.never_started(text, "SANDBOX_FAILED"))
+                return
+            if new:
+                self._supervisor.launch(task, sandbox)
+            else:
+                self._offers.give_back(task.resources)
+                self._launched_before(task)
+
+    def _launched_before(self, task: Task) -> None:
+        log.error("a task was launched before, and is not again", task=task.id)
+        self._tell(task.id, Examiner(self._boot))
+
+    def _kill(self, kill: Kill) -> None:
+        attempt = self._attempts.by_id.get(kill.task_id)
+        if attempt is None or attempt.update is not None:
+            self._tell(kill.task_id, Examiner(self._boot))
+        else:
+            self._supervisor.kill(attempt, kill.grace)
+
+    # --- questions
+
+    def _tell(self, task_id: str, examiner: Examiner) -> None:
+        """Say what became of a task; when it never started, make certain first that it never will."""
+        attempt = self._attempts.by_id.get(task_id)
+        sandbox = Sandbox.of(self._root, task_id)
+        try:
+            if attempt is not None:
+                self._attempts.tell(attempt)
+            elif sandbox.is_live():
+                self._find_again(task_id, sandbox, examiner)
+            elif sandbox.is_done():
+                self._attempts.answer(task_id, recovery.on_record(sandbox), sandbox)
+            else:
+                self._tell_of_nothing(task_id, sandbox)
+        except OSError as error:
+            self._attempts.unknown(task_id, f"Its fate cannot be read now: {error.strerror or error}")
+
+    def _tell_of_nothing(self, task_id: str, sandbox: Sandbox) -> None:
+        new = recovery.certainly_never(sandbox)
+        if new:
+            self.pruner.add(sandbox.name)
+        outcome = outcomes.never_started()
+        if self._rebooted and new:  # what is no longer on the disk may not have reached it in time
+            outcome = outcomes.lost(restarted=True)
+        self._attempts.answer(task_id, outcome, sandbox)
+
+    # --- after a restart
+
+    def recover(self) -> None:
+        """Find what was launched before: what runs is watched again, the others' ends are told."""
+        examiner = Examiner(self._boot)
+        for name in sorted(os.listdir(f"{self._root}/live")):
+            sandbox = Sandbox(self._root, name)
+            try:
+                task_id = sandbox.read().about.get("id")
+                if isinstance(task_id, str):
+                    self._find_again(task_id, sandbox, examiner)
+                else:  # it was not written whole, so no process can have been started
+                    sandbox.acknowledge()
+                    self.pruner.add(name)
+            except Exception:
+                log.exception("a task could not be found again", sandbox=sandbox.path)
+        if self._attempts.by_id:
+            log.info("tasks were found from before", tasks=len(self._attempts.by_id))
+
+    def _find_again(self, task_id: str, sandbox: Sandbox, examiner: Examiner) -> None:
+        record = sandbox.read()
+        found = examiner.examine(sandbox, record)
+        container = bool(record.about.get("container"))
+        attempt = self._attempts.add(task_id, sandbox, record.need, container=container)
+        self._offers.take_anyway(attempt.need)
+        if found.outcome is None:
+            until = record.kill_until
+            self._supervisor.watch(attempt, found.pid, record.about.get("made") if until else record.changed)
+            if until is not None:
+                self._stopper.resume(attempt, until)
+            return
+        if found.sweep:
+            self._stopper.leftovers(found.pid, sandbox, ours=False)
+        if attempt.container and found.keep and found.pid:
+            self._supervisor.conclude_container(attempt, found.outcome)
+        else:
+            self._attempts.conclude(attempt, found.outcome, keep=found.keep)
+
+    # --- now and then
+
+    def tick(self, moment: float) -> None:
+        """Do what is due, and offer what is free once all else of this turn is done."""
+        self._stopper.step(moment)
+        self._attempts.repeat(moment)
+        if self.watch.must_look:
+            for pid in self.watch.overdue():
+                self.ended(pid)
+        if moment - self._rotated >= TICK_S:
+            self._rotated = moment
+            self._supervisor.rotate(self._options.output_max_bytes)
+        self._offers.refresh(moment)
+
+    def pause(self, moment: float) -> float:
+        """Return how long the thread may wait for news."""
+        pauses = [self._stopper.pause(moment), self._attempts.pause(moment), self._offers.pause(moment)]
+        if self.watch.must_look:
+            pauses.append(LOOK_S)
+        if self._supervisor.busy:
+            pauses.append(max(0.0, self._rotated + TICK_S - moment))
+        return min((pause for pause in pauses if pause is not None), default=IDLE_S)

@@ -1,0 +1,143 @@
+"""The tasks that have not been acknowledged as ended, and what is told of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import structlog
+
+from chronos_py.clock import Millis
+from chronos_py.drivers.base import Post
+from chronos_py.drivers.local import outcomes
+from chronos_py.drivers.local.offers import Offers
+from chronos_py.drivers.local.outcomes import Outcome
+from chronos_py.drivers.local.sandbox import Sandbox, now
+from chronos_py.model.messages import StatusUpdate
+from chronos_py.model.resources import Resources
+from chronos_py.model.run import TaskState
+
+log = structlog.get_logger(__name__)
+
+REPEAT_S = 10.0
+
+
+class Attempt:
+    """A task from its launch until the acknowledgement of its end. `update` is its final one."""
+
+    __slots__ = ("container", "killing", "need", "pid", "sandbox", "started", "state", "task_id", "update")
+
+    def __init__(self, task_id: str, sandbox: Sandbox, need: Resources, *, container: bool) -> None:
+        self.task_id = task_id
+        self.sandbox = sandbox
+        self.need = need
+        self.container = container
+        self.state = TaskState.STARTING
+        self.pid = 0  # the shim's, and its session's
+        self.started: Millis | None = None
+        self.killing = False  # read by threads that fetch
+        self.update: StatusUpdate | None = None
+
+
+class Attempts:
+    """Keeps them by id, tells of their states, and repeats what was not acknowledged. Used by one thread."""
+
+    def __init__(self, root: str, agent_id: str, host: str, post: Post, offers: Offers) -> None:
+        self.by_id: dict[str, Attempt] = {}
+        self._root = root
+        self._agent_id = agent_id
+        self._host = host
+        self._post = post
+        self._offers = offers
+        self._repeats: dict[str, float] = {}  # when to tell again, soonest first
+
+    def add(self, task_id: str, sandbox: Sandbox, need: Resources, *, container: bool) -> Attempt:
+        """Add a task; its room must have been taken."""
+        attempt = Attempt(task_id, sandbox, need, container=container)
+        self.by_id[task_id] = attempt
+        return attempt
+
+    def tell(self, attempt: Attempt) -> None:
+        """Tell the present state, or the end once more."""
+        if attempt.update is not None:
+            self._post(attempt.update)
+            self._repeats.pop(attempt.task_id, None)
+            self._repeats[attempt.task_id] = time.monotonic() + REPEAT_S
+        else:
+            self._post(StatusUpdate(attempt.task_id, attempt.state, self._agent_id, self._host, at=attempt.started))
+
+    def answer(self, task_id: str, outcome: Outcome, sandbox: Sandbox) -> None:
+        """Tell the end of a task that is not kept here any more, or never was."""
+        self._post(outcome.update(task_id, sandbox.key, self._agent_id, self._host))
+
+    def unknown(self, task_id: str, message: str) -> None:
+        self._post(StatusUpdate(task_id, TaskState.UNKNOWN, self._agent_id, self._host, message=message))
+
+    def conclude(self, attempt: Attempt, outcome: Outcome, *, keep: bool = True) -> None:
+        """Take note of an end and tell it. `keep` writes down what the exit status alone does not tell."""
+        if keep and attempt.sandbox.is_live():
+            try:
+                outcome.keep(attempt.sandbox)
+            except OSError as error:  # a full disk: after a restart the end will be told less exactly
+                log.error("how a task ended could not be written down", task=attempt.task_id, reason=str(error))
+        attempt.state = outcome.state
+        attempt.update = outcome.update(attempt.task_id, attempt.sandbox.key, self._agent_id, self._host)
+        self._offers.give_back(attempt.need)
+        self.tell(attempt)
+
+    def refuse(self, task_id: str, sandbox: Sandbox, outcome: Outcome) -> None:
+        """Tell the end of a task that never came to anything; it is remembered only until it is acknowledged."""
+        attempt = self.add(task_id, sandbox, Resources(), container=False)
+        self.conclude(attempt, outcome, keep=False)
+
+    def acknowledge(self, update: StatusUpdate, forgotten: Callable[[str], None]) -> None:
+        """Forget a task whose end is known now; `forgotten` is told its name when it leaves a sandbox."""
+        attempt = self.by_id.get(update.task_id)
+        if attempt is None or attempt.update is None or attempt.update.uuid != update.uuid:
+            return
+        try:
+            attempt.sandbox.acknowledge()
+        except OSError as error:
+            log.error("an acknowledgement could not be kept", task=update.task_id, reason=str(error))
+            return  # it will be told, and acknowledged, again
+        del self.by_id[update.task_id]
+        self._repeats.pop(update.task_id, None)
+        if attempt.sandbox.is_done():
+            forgotten(attempt.sandbox.name)
+
+    def repeat(self, moment: float) -> None:
+        """Tell again what is due for it."""
+        while self._repeats:
+            task_id, at = next(iter(self._repeats.items()))
+            if at > moment:
+                return
+            del self._repeats[task_id]
+            attempt = self.by_id.get(task_id)
+            if attempt is not None:
+                self.tell(attempt)
+
+    def pause(self, moment: float) -> float | None:
+        """Return the seconds until the next repetition."""
+        return max(0.0, next(iter(self._repeats.values())) - moment) if self._repeats else None
+
+
+def ended_outcome(attempt: Attempt, wait_status: int | None, memory_mib: float | None) -> tuple[Outcome, bool]:
+    """Return how a task ended whose shim has gone, and whether that must be written down.
+
+    `wait_status` is the shim's when it was our child; `memory_mib` the limit when the kernel enforced it.
+    """
+    record = attempt.sandbox.read()
+    if record.exit_status is not None:
+        outcome = outcomes.from_status(
+            record.exit_status, record.changed, killed=attempt.killing, memory_mib=memory_mib
+        )
+        return outcome, memory_mib is not None
+    if record.pid is None:
+        return outcomes.never_started("Its process could not begin: the disk may be full"), True
+    if wait_status is not None and (os.WIFEXITED(wait_status) or memory_mib is not None):
+        status = outcomes.from_child(wait_status)
+        return outcomes.from_status(status, now(), killed=attempt.killing, memory_mib=memory_mib), True
+    if attempt.killing:
+        return Outcome(TaskState.KILLED, now(), "KILLED", "Stopped on request"), True
+    return outcomes.lost(restarted=False), True
