@@ -6,12 +6,14 @@ series is bound. Two forms come out: families for Prometheus, and the JSON of Dr
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+import psutil
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -171,16 +173,29 @@ class Metrics(Collector):
             yield HistogramMetricFamily(f"chronos_{name}", text, buckets=buckets, sum_value=histogram.total)
 
     def dropwizard(self) -> dict[str, dict[str, Any]]:
-        """Return all in the original's form: `counters` and `histograms`, these in milliseconds."""
+        """Return all in the original's form; times in milliseconds, memory in bytes."""
         counters = {f"chronos.runs.{name}": counter for name, counter in _named(self.runs).items()}
         counters |= {f"chronos.attempts.{name}": counter for name, counter in _named(self.attempts).items()}
         counters |= {f"chronos.http.{name}": counter for name, counter in self.requests.items()}
         counters |= {"chronos.events": self.events, "chronos.changes": self.changes}
         histograms = {name.removesuffix("_seconds"): histogram for name, (_, histogram) in self._histograms.items()}
         return {
+            "gauges": {name: {"value": value} for name, value in _process().items()},
             "counters": {name: {"count": counter.value} for name, counter in counters.items()},
             "histograms": {f"chronos.{name}": _dropwizard(histogram) for name, histogram in histograms.items()},
         }
+
+
+def _process() -> dict[str, float]:
+    """Return figures of this process under the names that dashboards know from the original's virtual machine."""
+    process = psutil.Process()
+    collected = gc.get_stats()[-1]["collections"]
+    return {
+        "jvm.memory.total.used": process.memory_info().rss,
+        "jvm.threads.count": process.num_threads(),
+        "jvm.gc.full.count": collected,
+        "chronos.uptime": round((time.time() - process.create_time()) * 1000),
+    }
 
 
 def _named(counters: dict[Outcome, Counter]) -> dict[str, Counter]:

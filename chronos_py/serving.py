@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 PR_SET_PDEATHSIG = 1
 PATIENCE_S = 5.0  # for lock and port of a server that is just ending
+SILENCE_S = 20  # of a client in the middle of a request, or while it should take the answer
 DRAIN_S = 3  # for requests under way when the server is told to stop
 STOP_S = 20  # until the worker is killed that was told to stop
 SWITCH_INTERVAL_S = 0.001  # the service's thread should not wait long for one that computes
@@ -63,6 +65,13 @@ class QuietLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
 
     def info(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         self.debug(msg, *args, **kwargs)
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log an error with its traceback, unless it is just a client that fell silent."""
+        if isinstance(sys.exc_info()[1], BlockingIOError):
+            self.debug("a client fell silent")
+        else:
+            super().exception(msg, *args, **kwargs)
 
 
 class OneWorkerArbiter(Arbiter):  # type: ignore[misc]
@@ -148,7 +157,9 @@ class ChronosServer(BaseApplication):  # type: ignore[misc]
         OneWorkerArbiter(self).run()
 
     def _ready(self, arbiter: Any) -> None:
-        self.port = arbiter.LISTENERS[0].sock.getsockname()[1]
+        listener = arbiter.LISTENERS[0].sock
+        _guard(listener)
+        self.port = listener.getsockname()[1]
         (self.settings.folder / "http_port").write_text(f"{self.port}\n")
         log.info("listening", address=self.settings.http_address, port=self.port, pid=os.getpid(), version=__version__)
 
@@ -209,6 +220,13 @@ def run_server(settings: Settings) -> int:
             _forget(settings.folder)
             lock.release()
     return 0
+
+
+def _guard(listener: socket.socket) -> None:
+    """Keep clients that say nothing, or stop in the middle, from occupying threads; connections inherit all of this."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENCE_S)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SILENCE_S, 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SILENCE_S, 0))
 
 
 def _forget(folder: Path) -> None:
