@@ -98,6 +98,7 @@ class Occurrences:
         Steps of no length, or backwards on the whole, never move: then only number 0 is ever due. Where a period mixes
         signs so that single steps go back, the answer is one after which none is due.
         """
+        now = min(now, LAST_INSTANT)
         if self._start > now:
             return -1
         if self._mean <= 0:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronos_py.errors import InvalidSchedule, UnusableSchedule
-from chronos_py.scheduler.moments import LAST_INSTANT, offset_at, printed, to_utc, zone_named
+from chronos_py.scheduler.moments import offset_at, printed, to_utc, zone_named
 from chronos_py.scheduler.period import Period, parse_period
 from chronos_py.scheduler.schedule import Occurrences, check_schedule, parse_schedule
 from tests.scheduler.test_schedule import NEW_YEAR_2026, ZONES, starts, steps, vectors
@@ -318,10 +318,11 @@ def test_no_schedule_is_too_much(year: int, period: Period, zone: str, index: in
     parse_schedule(occurrences.text(5, index))
 
 
-def test_the_last_due_time_of_all() -> None:
-    occurrences = occurrences_of("R/2014-01-01T00:00:00Z/P1Y")
-    last = occurrences.last_due(LAST_INSTANT)
-    assert printed(occurrences.at_sure(last), UTC) == "292278994-01-01T00:00:00.000Z"
+@pytest.mark.parametrize(("period", "expected"), [("P1Y", "292278994-01-01"), ("P8D", "292278994-08-09")])
+def test_the_last_due_time_of_all(period: str, expected: str) -> None:
+    occurrences = occurrences_of(f"R/2014-01-01T00:00:00Z/{period}")
+    last = occurrences.last_due(2**63 - 1)
+    assert printed(occurrences.at_sure(last), UTC) == f"{expected}T00:00:00.000Z"
     assert occurrences.at(last + 1) is None
 
 
