@@ -170,6 +170,12 @@ def test_after_downtime_missed_runs_are_left_out_when_the_job_says_skip(bench: B
     assert bench.shown("a") == "R4/2026-01-01T00:06:00.000Z/PT1M"
 
 
+def test_a_single_run_long_past_has_its_own_due_time(bench: Bench) -> None:
+    bench.add(a_job(schedule="R1/2014-01-01T00:00:00Z/P1D"))
+    bench.end("a")
+    assert [(row.outcome.value, row.index, row.due) for row in bench.rows("a")] == [("success", 0, 1_388_534_400_000)]
+
+
 def test_epsilon_is_the_limit_of_lateness(bench: Bench) -> None:
     bench.add(a_job(schedule="R/2026-01-01T00:01:00Z/PT10M", epsilon="PT30S"))
     bench.clock.advance(minutes=1, seconds=31)

@@ -125,7 +125,7 @@ class Releaser:
             if chosen > state.next_index:
                 self._leave_out(entry, chosen - 1, now, Outcome.SKIPPED, "a later due time has come")
         else:
-            chosen = last
+            chosen = state.next_index if state.remaining == 1 else last  # the last run left is that of its own due time
         due = occurrences.at(chosen)
         assert due is not None
         run = self._new_run(entry, Trigger.SCHEDULE, due, now, index=chosen, limit=limit)
