@@ -13,7 +13,7 @@ from chronos_py.model.messages import Acknowledge, Kill, Launch
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Task
 from compat_tests.servers.docker_engine import IMAGE, DockerEngine, missing
-from tests.drivers.test_local_driver import a_driver, ends_soon, text
+from tests.drivers.rig import a_driver, ends_soon, text
 
 pytestmark = pytest.mark.external
 
