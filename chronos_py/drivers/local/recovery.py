@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,8 @@ from chronos_py.drivers.local.outcomes import Outcome
 from chronos_py.drivers.local.processes import all_shims, shim_of
 from chronos_py.drivers.local.sandbox import Record, Sandbox, now
 from chronos_py.model.run import TaskState
+
+LOOKS, LOOK_EVERY_S = 20, 0.02  # for the process of a task that was claimed, when nothing says who it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,14 @@ class Examiner:
             return Found(record.pid or 0, ended, sweep=here and record.pid is not None)
         if sandbox.claim():
             return Found(outcome=_not_begun(record), keep=True)
-        if record.pid is None:
+        for _ in range(LOOKS):
+            if record.pid is not None:
+                break
             shim = self._shims.get(sandbox.path)
             if shim is not None and shim_of(shim) == sandbox.path:  # it is about to write that it runs
                 return Found(shim)
+            time.sleep(LOOK_EVERY_S)  # it may have been on its way into the shell when the processes were listed
+            self.__dict__.pop("_shims", None)
             record = sandbox.read()
         if record.pid is not None:
             return self._claimed(sandbox, record.pid, here=here)
