@@ -24,7 +24,7 @@ from chronos_py.drivers.local.output import OutputChunk
 from chronos_py.drivers.local.prune import Pruner
 from chronos_py.drivers.local.sandbox import FOLDERS, Sandbox, boot_id, replace
 from chronos_py.errors import UnknownTask
-from chronos_py.model.messages import DriverEffect, DriverEvent, DriverReady
+from chronos_py.model.messages import Acknowledge, DriverEffect, DriverEvent, DriverReady
 from chronos_py.model.resources import Resources
 
 log = structlog.get_logger(__name__)
@@ -151,14 +151,18 @@ class LocalDriver:
             except Exception:
                 log.exception("the local driver stumbled and goes on")
                 time.sleep(0.05)
+        self._work_off(agent, messages)
 
     @staticmethod
     def _work_off(agent: Agent, messages: SimpleQueue[DriverEffect | Callable[[], None]]) -> None:
+        """Do what was asked, some of it; once stopped only acknowledge, or ends would be told once more for nothing."""
         for _ in range(TURN):
             try:
                 message = messages.get_nowait()
             except Empty:
                 return
+            if agent.stopping and not isinstance(message, Acknowledge):
+                continue
             try:
                 if callable(message):
                     message()

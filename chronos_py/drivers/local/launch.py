@@ -47,9 +47,13 @@ class Launcher:
 
     def look_at_descriptors(self, ours: Callable[[], set[int]]) -> None:
         """Note which descriptors a task would inherit, such as a server's socket: once for each batch of launches."""
+        try:
+            names = os.listdir("/proc/self/fd")
+        except OSError:  # none is left even for looking
+            return
         known = ours()
         self._leaks = []
-        for name in os.listdir("/proc/self/fd"):
+        for name in names:
             number = int(name)
             if number > 2 and number not in known:
                 try:

@@ -17,6 +17,7 @@ from chronos_py.drivers.local.sandbox import Sandbox, now
 log = structlog.get_logger(__name__)
 
 AGAIN_S = 2.0  # from one KILL to the next
+YOUNG_S = 0.02  # from one look at a shim that has not started its program to the next
 SWEEP_S = 1.0  # from one look for what ended tasks left behind to the next
 SWEEPS = 3
 
@@ -27,7 +28,7 @@ class Stopper:
     def __init__(self, limits: Limits, force: Callable[[Attempt], None]) -> None:
         self._limits = limits
         self._force = force
-        self._terms: list[Attempt] = []
+        self._terms: list[tuple[float, Attempt]] = []  # when TERM is due
         self._kills: dict[str, tuple[float, int, Attempt]] = {}  # when KILL is due, how often it was sent
         self._left: dict[int, tuple[Sandbox, bool, int]] = {}  # sessions to sweep: is it ours, times left
         self._swept = 0.0
@@ -44,8 +45,9 @@ class Stopper:
 
     def stop(self, attempt: Attempt, grace: float) -> None:
         """Send TERM at the next step, KILL after `grace`; said again, it never takes longer."""
-        self._terms.append(attempt)
-        due = time.monotonic() + max(0.0, grace)
+        moment = time.monotonic()
+        self._terms.append((moment, attempt))
+        due = moment + max(0.0, grace)
         present = self._kills.get(attempt.task_id)
         if present is None or due < present[0]:
             self._kills[attempt.task_id] = (due, present[1] if present else 0, attempt)
@@ -62,7 +64,8 @@ class Stopper:
         self._left[session] = (sandbox, ours, SWEEPS)
 
     def step(self, moment: float) -> None:
-        terms, self._terms = [attempt for attempt in self._terms if attempt.update is None], []
+        terms = [attempt for at, attempt in self._terms if at <= moment and attempt.update is None]
+        self._terms = [entry for entry in self._terms if entry[0] > moment]
         kills = [entry for entry in self._kills.values() if entry[0] <= moment]
         sweep = self._left and moment - self._swept >= SWEEP_S
         if not (terms or kills or sweep):
@@ -70,7 +73,11 @@ class Stopper:
         wanted = {attempt.pid for attempt in terms} | {entry[2].pid for entry in kills} | set(self._left)
         living = processes.sessions(wanted - {0})
         for attempt in terms:
-            processes.send(self._all(attempt, living), SIGTERM)
+            pids = self._all(attempt, living)
+            if pids == {attempt.pid}:  # the shim, which would take no notice, has not started the program yet
+                self._terms.append((moment + YOUNG_S, attempt))
+            else:
+                processes.send(pids, SIGTERM)
         for _, times, attempt in kills:
             self._kill(attempt, times, living, moment)
         if sweep:
@@ -81,14 +88,14 @@ class Stopper:
         return {*living.get(attempt.pid, ()), *self._limits.members(attempt.sandbox.key)}
 
     def _kill(self, attempt: Attempt, times: int, living: dict[int, list[int]], moment: float) -> None:
-        """Send KILL; the first times not to the shim, which then writes down how the task ended."""
+        """Send KILL; the first times to the shim only if it is alone, as else it writes down how the task ended."""
         if attempt.update is not None or not attempt.pid:
             del self._kills[attempt.task_id]
             return
         pids = self._all(attempt, living)
         if attempt.container:
             self._force(attempt)
-        processes.send(pids if times >= 2 else pids - {attempt.pid}, SIGKILL)
+        processes.send(pids if times >= 2 else pids - {attempt.pid} or pids, SIGKILL)
         self._kills[attempt.task_id] = (moment + AGAIN_S, times + 1, attempt)
 
     def _sweep(self, living: dict[int, list[int]]) -> None:
@@ -105,9 +112,7 @@ class Stopper:
 
     def pause(self, moment: float) -> float | None:
         """Return the seconds until there is something to do."""
-        if self._terms:
-            return 0.0
-        due = [entry[0] for entry in self._kills.values()]
+        due = [at for at, _ in self._terms] + [entry[0] for entry in self._kills.values()]
         if self._left:
             due.append(self._swept + SWEEP_S)
         return max(0.0, min(due) - moment) if due else None
