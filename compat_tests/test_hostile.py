@@ -55,11 +55,14 @@ VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+NAMES = [value for value in VALUES if not (isinstance(value, str) and len(value) > 1000)]  # a URL has to hold it
+
+
 def documents(rng: random.Random, name: str) -> dict[str, Any]:
     document: dict[str, Any] = {"name": name, "command": "true", "schedule": FAR, "disabled": True}
     fields = (*TEXTS, *NUMBERS, *FLAGS, *OWN, *LISTS, *PAGED, "epsilon", "parents", "name")
     for field in rng.sample(fields, rng.randrange(1, 4)):
-        document[field] = rng.choice(VALUES)
+        document[field] = rng.choice(VALUES if field != "name" else NAMES)
     if not document["disabled"]:
         document["schedule"] = FAR
     return document
@@ -109,6 +112,23 @@ def test_wrong_documents(server: Server, api: Api, name: str) -> None:
     wrong_documents(api, rng, name, DOCUMENTS // 2)
     assert resident(server.pid) - half < GROWTH
     assert api.jobs() == before
+
+
+@pytest.mark.parametrize("field", [*TEXTS, *NUMBERS, *FLAGS, *OWN, *LISTS, *PAGED, "epsilon"])
+def test_every_value_in_every_field(api: Api, name: str, field: str) -> None:
+    wrong = []
+    for value in VALUES:
+        document = {"name": name, "command": "true", "schedule": FAR, "disabled": True, field: value}
+        body = json.dumps(document).encode()
+        answer = api.send("POST", "/iso8601", body, {"Content-Type": JSON, "Connection": "close"})
+        if answer.status_code not in (204, 400) and not (
+            answer.status_code == 500 and may_be_500(api, "/iso8601", document)
+        ):
+            wrong.append(f"{body[:300]!r} -> {answer.status_code} {answer.text[:300]}")
+        assert "Traceback" not in answer.text
+    assert not wrong, "\n".join(wrong)
+    assert api.get("/jobs").status_code == 200
+    assert api.get("/graph/csv").status_code == 200
 
 
 def a_stream(rng: random.Random, prefix: str) -> bytes:
