@@ -188,7 +188,7 @@ class ChronosServer(BaseApplication):  # type: ignore[misc]
             log.info("stopped")
         except Exception:
             log.exception("the server did not stop as it should; it will find its state again")
-        sys.stderr.flush()
+        logging.shutdown()
         os._exit(0 if self.stopping.is_set() else FAILED)
 
 

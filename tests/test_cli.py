@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,6 +158,33 @@ def test_open_streams_do_not_delay_the_end(tmp_path: Path, serve: Servers):
     assert "stopped" in server.log.read_text()
     assert b"".join(stream.iter_content(16)) == b""
     stream.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_what_was_answered_is_there_after_the_end(tmp_path: Path, serve: Servers, number: int):
+    server = serve(tmp_path).wait()
+    kept: list[str] = []
+
+    def post_until_it_ends(client: int) -> None:
+        with requests.Session() as session:
+            for count in range(10_000):
+                job = JOB | {"name": f"{client}-{count}"}
+                try:
+                    answer = session.post(f"{server.url}/v1/scheduler/iso8601", json=job, timeout=10)
+                except requests.RequestException:
+                    return
+                if answer.status_code != 204:
+                    return
+                kept.append(job["name"])
+
+    clients = [threading.Thread(target=post_until_it_ends, args=(client,)) for client in range(6)]
+    for client in clients:
+        client.start()
+    wait_for(lambda: len(kept) > 100)
+    server.stop(number)
+    for client in clients:
+        client.join()
+    assert set(kept) <= set(serve(tmp_path).wait().jobs())
 
 
 def test_tasks_outlive_the_server_and_are_found_again(tmp_path: Path, serve: Servers):

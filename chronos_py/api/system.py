@@ -50,6 +50,7 @@ class ServiceCollector(Collector):
             ("inbox", "events that wait for the service"),
             ("historyLag", "records not yet in the history store"),
             ("quarantined", "stored records that could not be read"),
+            ("sinceLastTurn", "seconds since the service's last turn began; it has one every second at least"),
         ):
             yield GaugeMetricFamily(f"chronos_{_snake(key)}", text, value=health.get(key, 0))
         yield GaugeMetricFamily("chronos_leading", "1 when this node leads", value=int(bool(health.get("leading"))))
