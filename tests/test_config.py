@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+import chronos_py
 from chronos_py.config import FLAGS, BadSetting, Flag, settle
 from scripts.configuration_doc import PAGE, document
 
@@ -41,6 +43,15 @@ def test_flags_and_variables_are_not_named_twice():
     variables = [variable for flag in FLAGS for variable in flag.variables]
     assert len(set(NAMES)) == len(NAMES)
     assert len(set(variables)) == len(variables)
+
+
+def test_each_flag_that_claims_an_effect_is_read_and_nothing_else_is():
+    package = Path(chronos_py.__file__).parent
+    text = "".join((package / name).read_text("utf-8") for name in ("app.py", "serving.py", "config.py"))
+    read = set(re.findall(r"\b(?:settings|self)\.(?:settings\.)?([a-z_]+)", text))
+    read |= set(re.findall(r"""self\.values\["([a-z_]+)"\]""", text)) | {"config_dir"}
+    assert {flag.name for flag in FLAGS if flag.use == "used"} <= read
+    assert not {flag.name for flag in FLAGS if flag.use == "idle"} & read
 
 
 def test_only_letters_that_never_changed_are_accepted():
