@@ -339,15 +339,15 @@ def test_connections_are_kept_and_requests_have_limits(tmp_path: Path, serve: Se
         assert connection.getresponse().read() == b"pong\n"
         assert connection.sock is not None
     connection.close()
-    for target, headers, status in (
-        ("/scheduler/jobs/search?name=" + "a" * 8000, {}, 200),
-        ("/ping?" + "a" * 9000, {}, 414),
-        ("/ping", {"X-Long": "a" * 20000}, 431),
+    for target, headers, statuses in (
+        ("/scheduler/jobs/search?name=" + "a" * 8000, {}, {200}),
+        ("/ping?" + "a" * 9000, {}, {414, 400}),  # 400: older versions of gunicorn
+        ("/ping", {"X-Long": "a" * 20000}, {431, 400}),
     ):
         connection.request("GET", target, headers=headers)
         answer = connection.getresponse()
         answer.read()
-        assert answer.status == status
+        assert answer.status in statuses
         connection.close()
 
 
