@@ -16,6 +16,7 @@ import structlog
 from chronos_py.api import create_app
 from chronos_py.api.auth import with_credentials
 from chronos_py.api.backend import ApiSettings
+from chronos_py.api.transport import closing
 from chronos_py.clock import SystemClock
 from chronos_py.config import Settings
 from chronos_py.drivers.local import LocalDriver, detect_resources
@@ -130,7 +131,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     wsgi: Any = app
     if settings.credentials is not None:
         wsgi = with_credentials(app, *settings.credentials, settings.http_realm)
-    wsgi = counting(wsgi, metrics)
+    wsgi = closing(counting(wsgi, metrics))
     housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)
 
     def stop() -> None:

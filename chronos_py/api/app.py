@@ -12,7 +12,7 @@ from chronos_py.api.errors import api_answer
 from chronos_py.api.pages import error_page
 from chronos_py.api.runs import runs_blueprint
 from chronos_py.api.system import system_blueprint
-from chronos_py.api.transport import answer, compress, without_matrix_parameters
+from chronos_py.api.transport import answer, compress, take_the_rest, without_matrix_parameters
 from chronos_py.errors import ChronosError
 from chronos_py.metrics import Metrics
 
@@ -38,6 +38,8 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
 
     @app.after_request
     def finish(response: Response) -> Response:
+        if response.status_code >= 400:
+            take_the_rest()
         if request.path != "/ping":  # which names the asker alone, and nobody who did not ask
             response.headers.setdefault("Access-Control-Allow-Origin", "*")
         if settings.compression and not _on(("/scheduler",)):

@@ -25,7 +25,7 @@ from chronos_py.api.transport import (
     nothing,
 )
 from chronos_py.clock import Millis, iso_utc
-from chronos_py.errors import BadDocument, ChronosError, InvalidName, InvalidSchedule, UnknownJob
+from chronos_py.errors import BadDocument, ChronosError, InvalidInput, InvalidName, InvalidSchedule, UnknownJob
 from chronos_py.model.documents import NAME_RULES, Line, Read, name_allowed, read_job
 from chronos_py.model.java import double_text, string_json
 from chronos_py.model.job import Job
@@ -45,6 +45,7 @@ from chronos_py.scheduler.period import parse_period
 from chronos_py.scheduler.schedule import parse_schedule
 
 FIRST_START: Millis = 1000  # 3.x takes no start before 1970-01-01T00:00:01Z in a new job
+LONGEST_NAME = 2000  # a longer one, percent-encoded, would not fit into the paths that delete it
 _TASK_ID = re.compile(r"ct:\d+:\d+:[\w\s.#-]+", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 
@@ -131,6 +132,8 @@ class ChronosApi:
         def check(job: Job, now: Millis) -> None:
             if not name_allowed(job.name, self.line):
                 raise InvalidName(job.name, NAME_RULES[self.line])
+            if len(job.name) > LONGEST_NAME:
+                raise InvalidInput("name", job.name, f"is longer than {LONGEST_NAME} characters")
             if job.schedule is not None:
                 self._check_start(job, now)
             if job.parents is None and job.fetch and job.uris:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import orjson
 from flask import Response, request
-from werkzeug.exceptions import NotAcceptable, UnsupportedMediaType
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest, HTTPException, NotAcceptable, RequestEntityTooLarge, UnsupportedMediaType
 
 from chronos_py.errors import BadDocument
 
 JSON, TEXT = "application/json", "text/plain"
 SMALLEST_COMPRESSED = 16  # bytes
+BLOCK, LARGEST_REST = 64 * 1024, 1024 * 1024  # bytes
+CLOSE = "chronos_py.close"
+BROKEN = (OSError, ParseException, HTTPException)  # what reading a body may raise
 _JSON_LIKE = ("application/javascript", "text/javascript", "text/json")
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -73,7 +78,7 @@ class MalformedBody(BadDocument):
 
 def json_body() -> Any:
     """Return the body's JSON value: UTF-8, -16 or -32, what follows it ignored. Raises EmptyBody, MalformedBody."""
-    data = request.get_data()
+    data = _whole_body()
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -81,6 +86,53 @@ def json_body() -> Any:
     if value is None:
         raise EmptyBody("body", None, "is empty")
     return value
+
+
+def _whole_body() -> bytes:
+    """Return the body. What was cut off, or framed wrongly, is no request: 400, and the connection ends."""
+    try:
+        data = request.get_data()
+    except RequestEntityTooLarge:
+        close_after_answer()
+        raise
+    except BROKEN:
+        close_after_answer()
+        raise BadRequest from None
+    if request.content_length is not None and len(data) != request.content_length:
+        close_after_answer()
+        raise BadRequest
+    return data
+
+
+def close_after_answer() -> None:
+    """Have the connection closed after the answer: what comes on it next could not be told from the rest of this."""
+    request.environ[CLOSE] = True
+
+
+def take_the_rest() -> None:
+    """Read what a refused request still sends, so that the connection can go on; much of it is not worth reading."""
+    if request.content_length is None and "Transfer-Encoding" not in request.headers:
+        return
+    with suppress(*BROKEN):
+        for _ in range(LARGEST_REST // BLOCK):
+            if not request.stream.read(BLOCK):
+                return
+    close_after_answer()
+
+
+def closing(app: Wsgi) -> Wsgi:
+    """Close connections that must not be used again. Outermost: only gunicorn's own response object can do it."""
+
+    def closed(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        def start(*words: Any) -> Any:
+            response = getattr(start_response, "__self__", None)
+            if environ.get(CLOSE) and response is not None:
+                response.force_close()
+            return start_response(*words)
+
+        return app(environ, start)
+
+    return closed
 
 
 def _tolerantly(data: bytes) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LARGEST = 1e12  # cores or MiB
+
 
 def thousandths(amount: float) -> int:
-    """Return `amount` in thousandths, rounded as Mesos does."""
-    return round(amount * 1000)
+    """Return `amount` in thousandths, rounded as Mesos does; what no machine has is cut to LARGEST."""
+    return round(min(amount, LARGEST) * 1000)
 
 
 @dataclass(frozen=True, slots=True)
