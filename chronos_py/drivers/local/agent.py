@@ -21,7 +21,7 @@ from chronos_py.drivers.local.offers import Offers
 from chronos_py.drivers.local.processes import Watch
 from chronos_py.drivers.local.prune import Pruner
 from chronos_py.drivers.local.recovery import Examiner
-from chronos_py.drivers.local.sandbox import Sandbox
+from chronos_py.drivers.local.sandbox import Record, Sandbox
 from chronos_py.drivers.local.stopping import Stopper
 from chronos_py.drivers.local.supervisor import Supervisor
 from chronos_py.model.messages import Acknowledge, Decline, DriverEffect, Kill, Launch, Reconcile, Revive, Suppress
@@ -182,7 +182,9 @@ class Agent:
             if attempt is not None:
                 self._attempts.tell(attempt)
             elif sandbox.is_live():
-                self._find_again(task_id, sandbox, examiner)
+                settle = self._look(task_id, sandbox, examiner)
+                self._stopper.step(time.monotonic())
+                settle()
             elif sandbox.is_done():
                 self._attempts.answer(task_id, recovery.on_record(sandbox), sandbox)
             else:
@@ -202,40 +204,61 @@ class Agent:
     # --- after a restart
 
     def recover(self) -> None:
-        """Find what was launched before: what runs is watched again, the others' ends are told."""
-        examiner = Examiner(self._boot)
+        """Find what was launched before: what runs is watched again, the others' ends are told.
+
+        They are told once nothing of them is left running.
+        """
+        examiner, found = Examiner(self._boot), []
         for name in sorted(os.listdir(f"{self._root}/live")):
             sandbox = Sandbox(self._root, name)
             try:
                 task_id = sandbox.read().about.get("id")
                 if isinstance(task_id, str):
-                    self._find_again(task_id, sandbox, examiner)
-                else:  # it was not written whole, so no process can have been started
-                    sandbox.acknowledge()
-                    self.pruner.add(name)
+                    found.append(self._look(task_id, sandbox, examiner))
+                else:
+                    self._put_aside(sandbox)
             except Exception:
                 log.exception("a task could not be found again", sandbox=sandbox.path)
+        self._stopper.step(time.monotonic())
+        for settle in found:
+            settle()
         if self._attempts.by_id:
             log.info("tasks were found from before", tasks=len(self._attempts.by_id))
 
-    def _find_again(self, task_id: str, sandbox: Sandbox, examiner: Examiner) -> None:
+    def _put_aside(self, sandbox: Sandbox) -> None:
+        """Settle what has no readable record. Processes are started only after it was written, so there was none;
+        unless the machine went down before it reached the disk."""
+        sandbox.claim()
+        if self._rebooted:
+            outcomes.lost(restarted=True).keep(sandbox)
+            sandbox.acknowledge()
+        else:
+            os.unlink(sandbox.live)
+        self.pruner.add(sandbox.name)
+
+    def _look(self, task_id: str, sandbox: Sandbox, examiner: Examiner) -> Callable[[], None]:
+        """Examine an attempt, and have stopped what is left of it; return how to settle it after that."""
         record = sandbox.read()
         found = examiner.examine(sandbox, record)
         container = bool(record.about.get("container"))
         attempt = self._attempts.add(task_id, sandbox, record.need, container=container)
         self._offers.take_anyway(attempt.need)
-        if found.outcome is None:
-            until = record.kill_until
-            self._supervisor.watch(attempt, found.pid, record.about.get("made") if until else record.changed)
-            if until is not None:
-                self._stopper.resume(attempt, until)
-            return
         if found.sweep:
             self._stopper.leftovers(found.pid, sandbox, ours=False)
-        if attempt.container and found.keep and found.pid:
-            self._supervisor.conclude_container(attempt, found.outcome)
-        else:
-            self._attempts.conclude(attempt, found.outcome, keep=found.keep)
+        if found.outcome is None:
+            return lambda: self._adopt(attempt, found.pid, record)
+        outcome = found.outcome
+        if container and found.keep and found.pid:
+            return lambda: self._supervisor.conclude_container(attempt, outcome)
+        if found.keep:  # at once, or a server that comes after us would have to find it out again
+            self._attempts.keep(attempt, outcome)
+        return lambda: self._attempts.conclude(attempt, outcome, keep=False)
+
+    def _adopt(self, attempt: Attempt, pid: int, record: Record) -> None:
+        until = record.kill_until
+        self._supervisor.watch(attempt, pid, record.changed if until is None else record.about.get("made"))
+        if until is not None:
+            self._stopper.resume(attempt, until)
 
     # --- now and then
 

@@ -76,15 +76,20 @@ class Attempts:
 
     def conclude(self, attempt: Attempt, outcome: Outcome, *, keep: bool = True) -> None:
         """Take note of an end and tell it. `keep` writes down what the exit status alone does not tell."""
-        if keep and attempt.sandbox.is_live():
-            try:
-                outcome.keep(attempt.sandbox)
-            except OSError as error:  # a full disk: after a restart the end will be told less exactly
-                log.error("how a task ended could not be written down", task=attempt.task_id, reason=str(error))
+        if keep:
+            self.keep(attempt, outcome)
         attempt.state = outcome.state
         attempt.update = outcome.update(attempt.task_id, attempt.sandbox.key, self._agent_id, self._host)
         self._offers.give_back(attempt.need)
         self.tell(attempt)
+
+    @staticmethod
+    def keep(attempt: Attempt, outcome: Outcome) -> None:
+        if attempt.sandbox.is_live():
+            try:
+                outcome.keep(attempt.sandbox)
+            except OSError as error:  # a full disk: after a restart the end will be told less exactly
+                log.error("how a task ended could not be written down", task=attempt.task_id, reason=str(error))
 
     def refuse(self, task_id: str, sandbox: Sandbox, outcome: Outcome) -> None:
         """Tell the end of a task that never came to anything; it is remembered only until it is acknowledged."""

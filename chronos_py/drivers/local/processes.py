@@ -100,13 +100,16 @@ class Watch:
         with suppress(BlockingIOError, ValueError, OSError):
             os.eventfd_write(self._bell, 1)
 
-    def add(self, pid: int, sandbox: str) -> None:
+    def add(self, pid: int, sandbox: str, *, child: bool) -> None:
+        """Watch a shim; when it is no child of ours its number may be another process's by now."""
         try:
             descriptor = os.pidfd_open(pid)
         except (OSError, AttributeError):  # gone already, no descriptor left, no such call
             self._unwatched[pid] = sandbox
             return
         try:
+            if not child and shim_of(pid) != sandbox:
+                raise ProcessLookupError
             self._poll.register(descriptor, select.EPOLLIN)
         except OSError:
             os.close(descriptor)

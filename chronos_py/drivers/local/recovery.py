@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from chronos_py.drivers.local import outcomes
 from chronos_py.drivers.local.outcomes import Outcome
 from chronos_py.drivers.local.processes import all_shims, shim_of
 from chronos_py.drivers.local.sandbox import Record, Sandbox, now
 from chronos_py.model.run import TaskState
-
-LOOKS, LOOK_EVERY_S = 20, 0.02  # for the process of a task that was claimed, when nothing says who it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +26,21 @@ class Found:
 
 
 class Examiner:
-    """Looks at attempts; one for each time of looking, as it reads the list of processes at most once."""
+    """Looks at attempts; one for each time of looking, as it remembers the list of processes."""
 
     def __init__(self, boot: str) -> None:
         self._boot = boot
+        self._shims: Mapping[str, int] | None = None
 
-    @cached_property
-    def _shims(self) -> Mapping[str, int]:
-        return all_shims()
+    def _shim(self, path: str) -> int | None:
+        """Return the living shim of a sandbox that was claimed: it was one before that, so a look since must see it."""
+        for again in (False, True):
+            if again or self._shims is None:
+                self._shims = all_shims()
+            pid = self._shims.get(path)
+            if pid is not None and shim_of(pid) == path:
+                return pid
+        return None
 
     def examine(self, sandbox: Sandbox, record: Record) -> Found:
         """Decide an attempt's fate. Afterwards it either runs or never will. Raises OSError when that cannot be had."""
@@ -47,17 +50,12 @@ class Examiner:
             return Found(record.pid or 0, ended, sweep=here and record.pid is not None)
         if sandbox.claim():
             return Found(outcome=_not_begun(record), keep=True)
-        for _ in range(LOOKS):
-            if record.pid is not None:
-                break
-            shim = self._shims.get(sandbox.path)
-            if shim is not None and shim_of(shim) == sandbox.path:  # it is about to write that it runs
-                return Found(shim)
-            time.sleep(LOOK_EVERY_S)  # it may have been on its way into the shell when the processes were listed
-            self.__dict__.pop("_shims", None)
-            record = sandbox.read()
+        shim = None if record.pid is not None else self._shim(sandbox.path)
+        record = sandbox.read()  # after the look: what is found without this line cannot be what forked from a shim
         if record.pid is not None:
             return self._claimed(sandbox, record.pid, here=here)
+        if shim is not None:
+            return Found(shim)
         if here:  # who claimed it ended before it wrote that down, so before it ran anything
             return Found(outcome=_not_begun(record), keep=True)
         return Found(outcome=outcomes.lost(restarted=True), keep=True)

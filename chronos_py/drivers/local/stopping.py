@@ -31,7 +31,7 @@ class Stopper:
         self._terms: list[tuple[float, Attempt]] = []  # when TERM is due
         self._kills: dict[str, tuple[float, int, Attempt]] = {}  # when KILL is due, how often it was sent
         self._left: dict[int, tuple[Sandbox, bool, int]] = {}  # sessions to sweep: is it ours, times left
-        self._swept = 0.0
+        self._sweep_at = 0.0
 
     def note(self, attempt: Attempt, grace: float) -> None:
         """Write down that a task is to end, for a server that comes after us."""
@@ -67,7 +67,7 @@ class Stopper:
         terms = [attempt for at, attempt in self._terms if at <= moment and attempt.update is None]
         self._terms = [entry for entry in self._terms if entry[0] > moment]
         kills = [entry for entry in self._kills.values() if entry[0] <= moment]
-        sweep = self._left and moment - self._swept >= SWEEP_S
+        sweep = self._left and moment >= self._sweep_at
         if not (terms or kills or sweep):
             return
         wanted = {attempt.pid for attempt in terms} | {entry[2].pid for entry in kills} | set(self._left)
@@ -81,7 +81,7 @@ class Stopper:
         for _, times, attempt in kills:
             self._kill(attempt, times, living, moment)
         if sweep:
-            self._swept = moment
+            self._sweep_at = moment + SWEEP_S
             self._sweep(living)
 
     def _all(self, attempt: Attempt, living: dict[int, list[int]]) -> set[int]:
@@ -114,5 +114,5 @@ class Stopper:
         """Return the seconds until there is something to do."""
         due = [at for at, _ in self._terms] + [entry[0] for entry in self._kills.values()]
         if self._left:
-            due.append(self._swept + SWEEP_S)
+            due.append(self._sweep_at)
         return max(0.0, min(due) - moment) if due else None

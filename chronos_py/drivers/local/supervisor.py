@@ -138,7 +138,7 @@ class Supervisor:
             else:
                 self._not_started(attempt, outcomes.never_started(text, "SPAWN_FAILED"))
         else:
-            self.watch(attempt, pid, now())
+            self.watch(attempt, pid, now(), child=True)
 
     def _not_started(self, attempt: Attempt, outcome: Outcome) -> None:
         """Conclude a task that has a sandbox and no process, and see to it that this remains so."""
@@ -149,11 +149,11 @@ class Supervisor:
         self._launcher.limits.release(attempt.sandbox.key)
         self._attempts.conclude(attempt, outcome)
 
-    def watch(self, attempt: Attempt, pid: int, started: int | None) -> None:
+    def watch(self, attempt: Attempt, pid: int, started: int | None, *, child: bool = False) -> None:
         """Watch a shim, new or found again, and tell that its task runs."""
         attempt.pid, attempt.started, attempt.state = pid, started, TaskState.RUNNING
         self._by_pid[pid] = attempt
-        self._watch.add(pid, attempt.sandbox.path)
+        self._watch.add(pid, attempt.sandbox.path, child=child)
         self._attempts.tell(attempt)
 
     # --- ending
