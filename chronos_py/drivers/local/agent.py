@@ -18,7 +18,7 @@ from chronos_py.drivers.local.fetch import Fetcher
 from chronos_py.drivers.local.launch import Launcher
 from chronos_py.drivers.local.limits import Limits
 from chronos_py.drivers.local.offers import Offers
-from chronos_py.drivers.local.processes import Watch
+from chronos_py.drivers.local.processes import Watch, reap
 from chronos_py.drivers.local.prune import Pruner
 from chronos_py.drivers.local.recovery import Examiner
 from chronos_py.drivers.local.sandbox import Record, Sandbox
@@ -248,6 +248,8 @@ class Agent:
         if found.outcome is None:
             return lambda: self._adopt(attempt, found.pid, record)
         outcome = found.outcome
+        if found.pid:  # it may be our own child, that ended between a stop and this start
+            reap(found.pid)
         if container and found.keep and found.pid:
             return lambda: self._supervisor.conclude_container(attempt, outcome)
         if found.keep:  # at once, or a server that comes after us would have to find it out again

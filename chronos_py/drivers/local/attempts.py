@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from itertools import takewhile
 
 import structlog
 
@@ -113,14 +114,10 @@ class Attempts:
 
     def repeat(self, moment: float) -> None:
         """Tell again what is due for it."""
-        while self._repeats:
-            task_id, at = next(iter(self._repeats.items()))
-            if at > moment:
-                return
+        for task_id, _ in list(takewhile(lambda entry: entry[1] <= moment, self._repeats.items())):
             del self._repeats[task_id]
-            attempt = self.by_id.get(task_id)
-            if attempt is not None:
-                self.tell(attempt)
+            if task_id in self.by_id:
+                self.tell(self.by_id[task_id])
 
     def pause(self, moment: float) -> float | None:
         """Return the seconds until the next repetition."""

@@ -69,7 +69,11 @@ class Offers:
         self._suppressed = True
 
     def revive(self) -> None:
+        """Offer again what is free, even if that is on offer: whoever asks may have lost sight of it."""
         self._suppressed, self._declined = False, None
+        if self._out is not None:
+            self._post(OfferRescinded(self._out.id))
+            self._out = None
 
     def refresh(self, now: float) -> None:
         """Offer what is free, unless it is on offer already or nobody wants it."""
