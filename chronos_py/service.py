@@ -23,12 +23,12 @@ from chronos_py.drivers.base import Driver, DriverStatus
 from chronos_py.election import Leadership, SoleLeader
 from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable, UnknownTask
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
-from chronos_py.model.messages import DriverReady, Effect, Event, HistoryWritten, Notify, Put, Request
+from chronos_py.model.messages import DriverReady, Effect, Event, HistoryWritten, Notify, Put, Request, Revive
 from chronos_py.model.run import Outcome
 from chronos_py.model.view import View, Waiting
-from chronos_py.persistence.base import JobStore, Snapshot
+from chronos_py.persistence.base import JobStore, Quarantined, Snapshot
 from chronos_py.scheduler.book import Policy, Turn
-from chronos_py.scheduler.engine import Engine
+from chronos_py.scheduler.engine import Engine, valid_counters
 
 log = structlog.get_logger(__name__)
 
@@ -373,15 +373,15 @@ class Service:
     def _take_over(self) -> None:
         """Become the writer, read everything, and tell the driver what to ask after."""
         self._epoch = self._store.open_epoch()
-        offers = self._engine.offers
         self._engine = Engine(self._policy)  # the old one goes before the new one comes: there is room for one
         with no_collection():
             snapshot = self._store.load()
-            self._engine = engine = _loaded(self._policy, snapshot, offers, self._clock.now())
+            self._engine = engine = _loaded(self._policy, snapshot, {}, self._clock.now())
             self._publish_all(snapshot.quarantined)
         framework_id = str(snapshot.meta.get("framework_id", ""))
         if self._driver_started:
             engine.handle(DriverReady(), self._clock.now())
+            engine.book.effect(Revive())  # the offers of before went with a turn that did not count
         turn = engine.flush()
         self._store.commit(self._epoch, turn.changes)
         self._publish(turn)
@@ -473,6 +473,7 @@ class Service:
         view = View(jobs=jobs, runs=dict(self._engine.book.runs), quarantined=quarantined)
         view.waiting = WaitingView(self)  # type: ignore[assignment]  # a mapping as far as readers go
         view.changed = self.view.changed + 1
+        view.loaded = True
         self.view = view
 
     def _publish(self, turn: Turn) -> None:
@@ -546,6 +547,10 @@ class Service:
 def _loaded(policy: Policy, snapshot: Snapshot, offers: dict[str, Any], now: Millis) -> Engine:
     engine = Engine(policy)
     engine.offers = offers
+    if "counters" in snapshot.meta and not valid_counters(snapshot.meta):
+        text = f"are not whole numbers: {str(snapshot.meta['counters'])[:200]}"
+        snapshot.quarantined.append(Quarantined("meta", "counters", text))
+        log.error("a stored record cannot be used", kind="meta", key="counters", reason=text)
     engine.load(snapshot.jobs, snapshot.states, snapshot.runs, snapshot.meta, snapshot.outbox, now)
     return engine
 

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from chronos_py.errors import ChronosError, DependencyCycle, InvalidSchedule, MissingParents, NoParents, UnknownJob
+from chronos_py.errors import (
+    ChronosError,
+    DependencyCycle,
+    InvalidSchedule,
+    MissingParents,
+    NoParents,
+    StoreUnavailable,
+    UnknownJob,
+)
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.job import CatchUp, Job, JobState, OnUncertain
 from chronos_py.model.messages import (
@@ -17,6 +25,7 @@ from chronos_py.model.messages import (
     PurgeTasks,
     ReportResult,
     Request,
+    Revive,
     RunJob,
     StatusUpdate,
     SubmitJob,
@@ -616,6 +625,36 @@ def test_an_event_that_cannot_be_digested_is_set_aside(bench: Bench) -> None:
     bench.service._inbox.put(Posted(RunJob("a")))
     bench.later(minutes=1)
     assert bench.launched("a")
+
+
+@pytest.mark.parametrize("counters", [[], None, {"run": "x"}, {"run": 50.5, "record": 1, "job": 1, "id_floor": 0}, {}])
+def test_damaged_counters_are_reported_and_no_number_is_given_again(bench: Bench, counters: Any) -> None:
+    bench.add(a_job(schedule="R1//P"))
+    bench.end("a")
+    bench.ask(DeleteJob("a"))
+    bench.store.records["meta"]["counters"] = counters
+    bench.boot()
+    assert [record.key for record in bench.service.view.quarantined] == ["counters"]
+    bench.add(a_job(schedule="R1//P"))
+    bench.end("a")
+    numbers = [row.run for row in bench.rows("a")]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_a_commit_that_fails_costs_a_request_but_no_launch(bench: Bench) -> None:
+    bench.add(a_job(schedule="R0//P"))
+
+    def full(changes: Any) -> None:
+        raise StoreUnavailable("disk full")
+
+    bench.store.before = full
+    with pytest.raises(StoreUnavailable):
+        bench.ask(RunJob("a"))
+    bench.store.before = lambda changes: None
+    bench.service._take_over()
+    revived = [effect for effect in bench.driver.effects if isinstance(effect, Revive)]
+    assert revived
+    assert not bench.launched("a")
 
 
 def test_higher_priority_goes_first(bench: Bench) -> None:

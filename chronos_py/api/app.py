@@ -13,7 +13,7 @@ from chronos_py.api.pages import error_page
 from chronos_py.api.runs import runs_blueprint
 from chronos_py.api.system import system_blueprint
 from chronos_py.api.transport import answer, compress, take_the_rest, without_matrix_parameters
-from chronos_py.errors import ChronosError
+from chronos_py.errors import ChronosError, NotLeader
 from chronos_py.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -35,6 +35,11 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ChronosError, api_answer)
     app.register_error_handler(Exception, _bug)
+
+    @app.before_request
+    def known() -> None:
+        if not backend.view.loaded and _on((*PREFIXES, "/api/jobs", "/api/runs", "/api/queue", "/api/quarantine")):
+            raise NotLeader("nothing has been loaded yet")
 
     @app.after_request
     def finish(response: Response) -> Response:

@@ -29,6 +29,7 @@ from chronos_py.persistence.base import RunQuery
 
 MOST_ROWS = 1000
 LARGEST_CHUNK = 1024 * 1024
+RUN = "/runs/<int(max=9223372036854775807):number>"  # what a store can hold
 POLL_S, HEARTBEAT_S = 0.25, 15.0
 NOTICE_S = 0.5  # within which a stream notices that the server is stopping
 STATES = ("all", "active", "ended")
@@ -273,8 +274,8 @@ class RunsApi:
         if task_id is None:
             raise UnknownTask(f"{number}/{attempt}")
         offset = _number("offset", 0, -(2**62), 2**62)
-        if request.args.get("follow") or "text/event-stream" in request.headers.get("Accept", ""):
-            return self._follow(task_id, stream, int(request.headers.get("Last-Event-ID", offset) or 0))
+        if _choice("follow", ("0", "1"), "0") == "1" or "text/event-stream" in request.headers.get("Accept", ""):
+            return self._follow(task_id, stream, _last_event(offset))
         chunk = self.backend.output(task_id, stream, offset, _number("length", LARGEST_CHUNK, 1, LARGEST_CHUNK))
         response = answer(chunk.data, media_type="text/plain; charset=utf-8")
         response.headers["X-Offset"] = str(chunk.offset)
@@ -339,6 +340,12 @@ class RunsApi:
         return response
 
 
+def _last_event(default: int) -> int:
+    """Return where a stream goes on: what the browser saw last, or `default`."""
+    text = request.headers.get("Last-Event-ID", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else default
+
+
 def _wait_form(waiting: Waiting | None) -> dict[str, Any]:
     return {"code": waiting.code, "sentence": waiting.sentence, "detail": waiting.detail} if waiting else {}
 
@@ -352,11 +359,11 @@ def runs_blueprint(backend: Backend, settings: ApiSettings) -> Blueprint:
     blueprint.add_url_rule("/jobs/<name>", "patch", api.patch, methods=["PATCH"])
     blueprint.add_url_rule("/jobs/<name>/why", view_func=api.why_job)
     blueprint.add_url_rule("/runs", view_func=api.runs)
-    blueprint.add_url_rule("/runs/<int:number>", view_func=api.run)
-    blueprint.add_url_rule("/runs/<int:number>", "kill", api.kill, methods=["DELETE"])
-    blueprint.add_url_rule("/runs/<int:number>/why", view_func=api.why)
-    blueprint.add_url_rule("/runs/<int:number>/attempts", view_func=api.attempts)
-    blueprint.add_url_rule("/runs/<int:number>/attempts/<int:attempt>/<stream>", view_func=api.output)
+    blueprint.add_url_rule(RUN, view_func=api.run)
+    blueprint.add_url_rule(RUN, "kill", api.kill, methods=["DELETE"])
+    blueprint.add_url_rule(f"{RUN}/why", view_func=api.why)
+    blueprint.add_url_rule(f"{RUN}/attempts", view_func=api.attempts)
+    blueprint.add_url_rule(f"{RUN}/attempts/<int:attempt>/<stream>", view_func=api.output)
     blueprint.add_url_rule("/queue", view_func=api.queue)
     blueprint.add_url_rule("/quarantine", view_func=api.quarantine)
     blueprint.add_url_rule("/events", view_func=api.events)

@@ -67,4 +67,5 @@ class View:
     waiting: dict[int, Waiting] = field(default_factory=dict)  # by run; only what is known beyond the run's phase
     quarantined: list[Any] = field(default_factory=list)
     leader: bool = False
+    loaded: bool = False  # False: nothing is known yet, which is not the same as that there is nothing
     changed: int = 0  # grows with every publication that changed a job

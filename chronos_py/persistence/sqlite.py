@@ -275,8 +275,10 @@ class SqliteJobStore:
 
 
 def _epoch(db: sqlite3.Connection) -> int:
-    (number,) = db.execute("SELECT number FROM epoch").fetchone()
-    return int(number)
+    row = db.execute("SELECT number FROM epoch").fetchone()
+    if row is None or type(row[0]) is not int:
+        raise StoreUnavailable(f"the store is damaged: its epoch is {row[0] if row else 'missing'!r}")
+    return int(row[0])
 
 
 def _set_aside(db: sqlite3.Connection, kind: Kind, key: Any, reason: str) -> None:

@@ -52,6 +52,7 @@ class Admission:
         if job.parents is not None:
             job = replace(job, parents=tuple(dict.fromkeys(job.parents)), schedule=None, schedule_zone="")
             self.book.graph.check(job.name, job.parents or (), new=new)
+        self._check_epsilon(job)
         kept = entry is not None and self._same_schedule(entry, job)
         if entry is not None and kept:
             job = replace(job, schedule=entry.job.schedule)
@@ -89,12 +90,15 @@ class Admission:
             and job.schedule_zone == entry.job.schedule_zone
         )
 
-    def _check_schedule(self, job: Job, now: Millis) -> int | None:
-        """Return the repetitions of a new schedule, None for no end. Raises InvalidSchedule."""
+    @staticmethod
+    def _check_epsilon(job: Job) -> None:
         try:
             lateness_limit(job)
         except ValueError as error:
             raise InvalidInput("epsilon", job.epsilon, "not an ISO 8601 period", "for example PT15M") from error
+
+    def _check_schedule(self, job: Job, now: Millis) -> int | None:
+        """Return the repetitions of a new schedule, None for no end. Raises InvalidSchedule."""
         if job.schedule is None:
             return None
         schedule = parse_schedule(job.schedule, job.schedule_zone, default_zone=self.book.policy.default_zone)

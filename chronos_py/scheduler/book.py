@@ -178,6 +178,10 @@ class Book:
     def forget_records(self, up_to: int) -> None:
         self._changes[("outbox-delete", 0)] = Delete("outbox", up_to)
 
+    def keep_counters(self) -> None:
+        """Store the counters though none has changed: where they are missing later, they were lost."""
+        self._counted = True
+
     def put_meta(self, key: str, value: Any) -> None:
         self._put("meta", key, value)
 

@@ -45,6 +45,7 @@ from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.tasks import build_task
 
+LARGEST_COUNTER = 2**62
 LAUNCHES_PER_TURN = 500  # a bigger crowd is launched over several turns, so that requests are answered between them
 
 
@@ -67,14 +68,15 @@ class Engine:
         outbox: Mapping[int, Any], now: Millis,
     ) -> None:  # fmt: skip
         """Take over what the store holds, gaps included: a missing state or parent, a run whose job is gone."""
-        book, counters = self.book, meta.get("counters", {})
+        book, counters = self.book, valid_counters(meta)
         numbers = [run.id for run in runs.values()] + [state.version for state in states.values()]
         book.next_run = max(counters.get("run", 1), 1 + max(numbers, default=0))
         book.next_record = max(counters.get("record", 1), 1 + max(outbox, default=0))
         book.next_job = max(counters.get("job", 1), 1 + max((s.sequence for s in states.values()), default=0))
         book.id_floor = counters.get("id_floor", 0)
-        if not counters and (jobs or runs):  # they were lost: begin above any number that was ever given
+        if not counters and (jobs or runs or outbox or meta):  # lost: begin above any number that was ever given
             book.next_run, book.next_record, book.id_floor = now, now, now
+        book.keep_counters()
         for name, job in sorted(jobs.items(), key=lambda item: states[item[0]].sequence if item[0] in states else 0):
             state = states.get(name)
             if state is None:
@@ -266,6 +268,15 @@ class Engine:
             return Waiting("next_turn", "is about to be placed", {"need": str(shape.need)})
         code = "no_fit" if refusal.counts else "no_offers"
         return Waiting(code, refusal.sentence, refusal.detail(shape.need))
+
+
+def valid_counters(meta: Mapping[str, Any]) -> dict[str, int]:
+    """Return the stored counters; nothing when they are missing or not what was stored."""
+    counters = meta.get("counters")
+    if not isinstance(counters, dict):
+        return {}
+    right = all(type(value) is int and 0 <= value < LARGEST_COUNTER for value in counters.values())
+    return counters if right and {"run", "record", "job", "id_floor"} <= counters.keys() else {}
 
 
 def _first(requests: Any, limit: int, engine: Engine) -> Any:
