@@ -92,6 +92,7 @@ class Agent:
         self._supervisor.close()
         self.watch.close()
         self._launcher.close()
+        self._limits.close(self._attempts.unended())
 
     def _force(self, attempt: Attempt) -> None:
         self._supervisor.force(attempt)
@@ -222,6 +223,7 @@ class Agent:
         self._stopper.step(time.monotonic())
         for settle in found:
             settle()
+        self._limits.tidy(self._attempts.unended())
         if self._attempts.by_id:
             log.info("tasks were found from before", tasks=len(self._attempts.by_id))
 
@@ -243,16 +245,19 @@ class Agent:
         container = bool(record.about.get("container"))
         attempt = self._attempts.add(task_id, sandbox, record.need, container=container)
         self._offers.take_anyway(attempt.need)
-        if found.sweep:
-            self._stopper.leftovers(found.pid, sandbox, ours=False)
         if found.outcome is None:
             return lambda: self._adopt(attempt, found.pid, record)
         outcome = found.outcome
         if found.pid:  # it may be our own child, that ended between a stop and this start
             reap(found.pid)
+        keep = found.keep
+        if outcome.reason == "COMMAND_FAILED" and self._limits.out_of_memory(sandbox.key):
+            outcome, keep = outcomes.short_of_memory(outcome, attempt.need.mem / 1000), True
+        if found.sweep:
+            self._stopper.leftovers(found.pid, sandbox, ours=False)
         if container and found.keep and found.pid:
             return lambda: self._supervisor.conclude_container(attempt, outcome)
-        if found.keep:  # at once, or a server that comes after us would have to find it out again
+        if keep:  # at once, or a server that comes after us would have to find it out again
             self._attempts.keep(attempt, outcome)
         return lambda: self._attempts.conclude(attempt, outcome, keep=False)
 

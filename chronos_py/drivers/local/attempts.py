@@ -59,6 +59,10 @@ class Attempts:
         self.by_id[task_id] = attempt
         return attempt
 
+    def unended(self) -> set[str]:
+        """Return the keys of those that run, or may soon."""
+        return {attempt.sandbox.key for attempt in self.by_id.values() if attempt.update is None}
+
     def tell(self, attempt: Attempt) -> None:
         """Tell the present state, or the end once more."""
         if attempt.update is not None:

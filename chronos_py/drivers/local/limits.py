@@ -8,6 +8,7 @@ space that is only reserved, which stops Java, Go and Node at once.
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -42,6 +43,12 @@ class Limits(Protocol):
     def release(self, key: str) -> bool:
         """Forget an attempt; False when processes of it are still there."""
 
+    def tidy(self, running: Set[str]) -> None:
+        """Forget all attempts but these: what became of the others must be known by now."""
+
+    def close(self, running: Set[str]) -> None:
+        """Leave nothing behind, unless tasks run on."""
+
 
 def memory_bytes(need: Resources) -> int:
     return max(LOWEST_BYTES, need.mem * 1024 * 1024 // 1000)
@@ -63,6 +70,12 @@ class NoLimits:
     def release(self, key: str) -> bool:
         return True
 
+    def tidy(self, running: Set[str]) -> None:
+        """There is nothing to forget."""
+
+    def close(self, running: Set[str]) -> None:
+        """There is nothing to leave."""
+
 
 class ResourceLimits(NoLimits):
     name = "rlimit"
@@ -83,14 +96,11 @@ class ControlGroups:
             self._parents = [_second_version(root, own)]
             self._memory_file, self._share_file, self._unit = "memory.max", "cpu.weight", 100
         else:
-            self._parents = [_first_version(root / kind, kind, own) for kind in ("memory", "cpu")]
+            self._parents = [_first_version(root / kind, own) for kind in ("memory", "cpu")]
             self._memory_file, self._share_file, self._unit = "memory.limit_in_bytes", "cpu.shares", 1024
         self.detail = f"version {2 if self._second else 1}, {self._parents[0]}"
         self._make("probe", Resources.of(1, 64, 0))
         self.release("probe")
-        for key in os.listdir(self._parents[0]):  # what a server before us had no time to remove
-            if os.path.isdir(self._parents[0] / key):
-                self.release(key)
 
     def _make(self, key: str, need: Resources) -> Joined:
         for parent in self._parents:
@@ -134,6 +144,19 @@ class ControlGroups:
                 gone = False
         return gone
 
+    def tidy(self, running: Set[str]) -> None:
+        with suppress(OSError):
+            for parent in self._parents:
+                for key in os.listdir(parent):
+                    if key not in running and os.path.isdir(parent / key):
+                        self.release(key)
+
+    def close(self, running: Set[str]) -> None:
+        self.tidy(running)
+        for parent in self._parents:
+            with suppress(OSError):
+                parent.rmdir()
+
 
 def _put(path: str, value: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -143,17 +166,12 @@ def _put(path: str, value: int) -> None:
         os.close(descriptor)
 
 
-def _first_version(controller: Path, kind: str, own: str) -> Path:
-    """Return our group of one controller: below the group that we are in, so that its limits hold for tasks too."""
+def _first_version(controller: Path, own: str) -> Path:
+    """Return our group of one controller. Not below the group that we are in: it must be found again by a server that
+    was started in another one, and outlive this one."""
     if not controller.is_dir():
         raise FileNotFoundError(2, "no such controller", str(controller))
-    inside = "/"
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, kinds, path = line.split(":", 2)
-        if kind in kinds.split(","):
-            inside = path
-    folder = controller / inside.lstrip("/")
-    folder = (folder if folder.is_dir() else controller) / own
+    folder = controller / own
     folder.mkdir(exist_ok=True)
     return folder
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import orjson
 
@@ -77,10 +77,13 @@ def from_status(status: int, at: Millis, *, killed: bool, memory_mib: float | No
         return Outcome(TaskState.KILLED, at, "KILLED", f"Stopped on request. {text}", code, number)
     if code == 0:
         return Outcome(TaskState.FINISHED, at, "", text, 0)
-    if memory_mib is not None:
-        text = f"Memory limit of {memory_mib:g} MiB exceeded. {text}"
-        return Outcome(TaskState.FAILED, at, "MEMORY_LIMIT", text, code, number)
-    return Outcome(TaskState.FAILED, at, "COMMAND_FAILED", text, code, number)
+    outcome = Outcome(TaskState.FAILED, at, "COMMAND_FAILED", text, code, number)
+    return outcome if memory_mib is None else short_of_memory(outcome, memory_mib)
+
+
+def short_of_memory(outcome: Outcome, memory_mib: float) -> Outcome:
+    text = f"Memory limit of {memory_mib:g} MiB exceeded. {outcome.message}"
+    return replace(outcome, reason="MEMORY_LIMIT", message=text)
 
 
 def from_child(wait_status: int) -> int:

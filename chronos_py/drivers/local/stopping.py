@@ -74,7 +74,8 @@ class Stopper:
         living = processes.sessions(wanted - {0})
         for attempt in terms:
             pids = self._all(attempt, living)
-            if pids == {attempt.pid}:  # the shim, which would take no notice, has not started the program yet
+            if all(processes.shim_of(pid) == attempt.sandbox.path for pid in pids):
+                # the shim, and perhaps what it forked to become the program: they would take no notice as yet
                 self._terms.append((moment + YOUNG_S, attempt))
             else:
                 processes.send(pids, SIGTERM)
