@@ -154,6 +154,14 @@ def test_metrics(server: Server, session: requests.Session) -> None:
     assert list(pretty.json()) == list(document)
 
 
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/json, text/plain, */*"])
+def test_metrics_are_json_unless_something_else_is_liked_better(
+    server: Server, session: requests.Session, accept: str | None
+) -> None:
+    answer = session.get(f"{server.url}/metrics", headers={"Accept": accept} if accept else {}, timeout=30)
+    assert answer.headers["Content-Type"] == JSON
+
+
 def test_metrics_have_gauges_of_the_process(server: Server, session: requests.Session) -> None:
     gauges = session.get(f"{server.url}/metrics", timeout=30).json()["gauges"]
     assert [key for key in gauges if key.startswith("jvm.")]

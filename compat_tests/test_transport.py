@@ -109,7 +109,12 @@ def test_the_dependency_endpoint_takes_relatives_of_json(api: Api, name: str, me
         ("/jobs", "*/*", 200),
         ("/jobs", "text/html, */*; q=0.1", 200),
         ("/jobs", "text/html, application/json;q=0.9", 200),
+        ("/jobs", "application/json; charset=utf-8", 200),
+        ("/jobs", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", 200),  # Java's own default
+        ("/jobs", "application/json;q=0", 406),
         ("/graph/csv", "text/plain", 200),
+        ("/graph/csv", "text/plain;charset=utf-8", 200),
+        ("/graph/csv", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", 200),
         ("/graph/dot", "text/*", 200),
     ],
 )

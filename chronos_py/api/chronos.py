@@ -16,8 +16,10 @@ from chronos_py.api.errors import Refusal, chronos_answer
 from chronos_py.api.statistics import attempt_json, histogram, histogram_json
 from chronos_py.api.transport import (
     TEXT,
+    Packable,
     accept,
     answer,
+    answer_kept,
     consume_json,
     consume_json_if_given,
     consume_json_like,
@@ -57,7 +59,7 @@ class ChronosApi:
         self.backend = backend
         self.settings = settings
         self.line = line
-        self._list: tuple[int, bytes] = (-1, b"")
+        self._list: tuple[int, Packable] = (-1, Packable(b""))
 
     # --- reading jobs
 
@@ -78,9 +80,9 @@ class ChronosApi:
         if changed != current.changed:
             changed = current.changed  # read first: what changes meanwhile is in the body, and made again next time
             documents = [self._document(view, mirrored=True) for view in list(current.jobs.values())]
-            body = b"[" + b",".join(documents) + b"]"
+            body = Packable(b"[" + b",".join(documents) + b"]")
             self._list = changed, body
-        return answer(body)
+        return answer_kept(body)
 
     def search(self) -> ResponseReturnValue:
         consume_json_if_given()
@@ -99,7 +101,7 @@ class ChronosApi:
     def summary(self) -> ResponseReturnValue:
         consume_json_if_given()
         accept("application/json")
-        return answer('{"jobs":[' + ",".join(map(_summary, list(self.backend.view.jobs.values()))) + "]}")
+        return answer(b'{"jobs":[' + b",".join(map(_summary, list(self.backend.view.jobs.values()))) + b"]}")
 
     def job(self, name: str) -> ResponseReturnValue:
         consume_json_if_given()
@@ -264,7 +266,11 @@ def _links(views: Iterable[JobView]) -> list[tuple[str, str]]:
     return [(parent, view.job.name) for view in views for parent in view.job.parents or ()]
 
 
-def _summary(view: JobView) -> str:
+def _summary(view: JobView) -> bytes:
+    """Return a job's line of the summary, made once per record."""
+    cached = view.cache.get("summary")
+    if cached is not None:
+        return cached
     parts = [
         ("name", string_json(view.job.name)),
         ("status", string_json(view.last_result)),
@@ -273,7 +279,8 @@ def _summary(view: JobView) -> str:
         ("parents", "[" + ",".join(map(string_json, view.job.parents or ())) + "]"),
         ("disabled", "true" if view.job.disabled else "false"),
     ]
-    return "{" + ",".join(f'"{key}":{value}' for key, value in parts) + "}"
+    made = view.cache["summary"] = ("{" + ",".join(f'"{key}":{value}' for key, value in parts) + "}").encode()
+    return made
 
 
 def _integer(name: str, default: int) -> int:

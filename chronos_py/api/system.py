@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from chronos_py import __version__
 from chronos_py.api.backend import Backend
 from chronos_py.api.statistics import QUANTILES, quantile
-from chronos_py.api.transport import answer
+from chronos_py.api.transport import JSON, TEXT, answer, quality
 from chronos_py.metrics import Metrics
 
 NO_CACHE = "must-revalidate,no-cache,no-store"
@@ -102,6 +102,13 @@ def _histogram(ordered: list[int]) -> dict[str, Any]:
     return figures | {"p999": quantile(ordered, 0.999), "stddev": deviation}
 
 
+def _as_prometheus() -> bool:
+    """Tell whether the client would rather have Prometheus's text; one that takes either gets the original's JSON."""
+    wanted = request.headers.get("Accept", "")
+    liked = max(quality(wanted, media) for media in (TEXT, "application/openmetrics-text"))
+    return request.args.get("format") == "prometheus" or liked > quality(wanted, JSON)
+
+
 def system_blueprint(backend: Backend, counted: Metrics | None = None) -> Blueprint:
     """Return the paths that belong to no dialect. `counted` is what the process has counted since its start."""
     blueprint = Blueprint("system", __name__)
@@ -130,8 +137,7 @@ def system_blueprint(backend: Backend, counted: Metrics | None = None) -> Bluepr
 
     @blueprint.get("/metrics")
     def metrics() -> ResponseReturnValue:
-        wanted = request.headers.get("Accept", "")
-        if request.args.get("format") == "prometheus" or "openmetrics" in wanted or "text/plain" in wanted:
+        if _as_prometheus():
             body = prometheus_client.generate_latest(registry)
             return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
         pretty = request.args.get("pretty") == "true"

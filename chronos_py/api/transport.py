@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import orjson
-from flask import Response, request
+from flask import Response, g, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, HTTPException, NotAcceptable, RequestEntityTooLarge, UnsupportedMediaType
 
@@ -20,6 +22,7 @@ SMALLEST_COMPRESSED = 16  # bytes
 BLOCK, LARGEST_REST = 64 * 1024, 1024 * 1024  # bytes
 CLOSE = "chronos_py.close"
 BROKEN = (OSError, ParseException, HTTPException)  # what reading a body may raise
+_DECIMAL = re.compile(r"\d{1,9}(\.\d{0,9})?|\.\d{1,9}", re.ASCII)
 _JSON_LIKE = ("application/javascript", "text/javascript", "text/json")
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -41,9 +44,33 @@ def nothing() -> Response:
     return answer(status=204)
 
 
+def quality(header: str, produced: str) -> float:
+    """Return how much an Accept header likes a media type, 0 (not at all) to 1; the most specific range decides.
+
+    Read as leniently as the original did: `*` is any type, `q=.2` a number, other parameters do not count.
+    """
+    kind = produced.partition("/")[0]
+    ranks = {produced: 3, f"{kind}/*": 2, "*/*": 1, "*": 1}
+    best, liked = 0, 0.0 if header.strip(" ,") else 1.0
+    for item in header.lower().split(","):
+        media, *parameters = (part.strip() for part in item.split(";"))
+        rank = ranks.get(media, 0)
+        if rank > best:
+            best, liked = rank, _q(parameters)
+    return liked
+
+
+def _q(parameters: list[str]) -> float:
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip() == "q" and _DECIMAL.fullmatch(value.strip()):
+            return min(1.0, float(value))
+    return 1.0
+
+
 def accept(produced: str) -> None:
     """Answer 406 to a client that does not take what the endpoint gives."""
-    if request.headers.get("Accept") and not request.accept_mimetypes.quality(produced):
+    if not quality(request.headers.get("Accept", ""), produced):
         raise NotAcceptable
 
 
@@ -145,6 +172,27 @@ def _tolerantly(data: bytes) -> Any:
         raise MalformedBody("body", data[:200], f"is no JSON: {error}"[:300]) from None
 
 
+class Packable:
+    """A body that many clients are given: compressed once, at the first client that wants it so."""
+
+    def __init__(self, plain: bytes) -> None:
+        self.plain = plain
+
+    @cached_property
+    def packed(self) -> bytes:
+        return _packed(self.plain)
+
+
+def answer_kept(body: Packable) -> Response:
+    """Return a JSON response with a body that is kept; `compress` finds its compressed form."""
+    g.kept_body = body
+    return answer(body.plain)
+
+
+def _packed(data: bytes) -> bytes:
+    return gzip.compress(data, 1, mtime=0)
+
+
 def compress(response: Response) -> Response:
     """Compress a GET's answer for a client that takes it."""
     if request.method != "GET" or response.is_streamed or response.status_code != 200:
@@ -154,7 +202,8 @@ def compress(response: Response) -> Response:
         return response
     data = response.get_data()
     if len(data) >= SMALLEST_COMPRESSED:
-        response.set_data(gzip.compress(data, 1, mtime=0))
+        kept: Packable | None = g.pop("kept_body", None)
+        response.set_data(kept.packed if kept is not None else _packed(data))
         response.headers["Content-Encoding"] = "gzip"
     return response
 

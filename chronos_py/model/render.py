@@ -14,6 +14,7 @@ DEFAULT_EPSILON = "PT60S"  # what 2.x shows for a job without one
 
 def render_job(view: JobView, line: Line, *, mirrored: bool = False, default_epsilon: str = DEFAULT_EPSILON) -> bytes:
     """Return the document as UTF-8, made once per record. `mirrored`: uris and fetch fill each other, as in a list."""
+    mirrored = mirrored and bool(view.job.fetch or view.job.uris)  # else it is the same document, kept once
     key = f"{line}{'m' if mirrored else ''}"
     cached = view.cache.get(key)
     if cached is None:
