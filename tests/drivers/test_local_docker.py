@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from chronos_py.drivers.local.processes import all_shims, sessions
 from chronos_py.model.job import Container, Pair, Volume
 from chronos_py.model.messages import Acknowledge, Kill, Launch
 from chronos_py.model.resources import Resources
@@ -105,3 +107,33 @@ def test_a_container_is_found_again_after_a_restart(engine: DockerEngine, tmp_pa
         (next(tmp_path.glob("runs/*/*")) / "go").touch()
         assert listener.end_of(task.id).state == "TASK_FINISHED"
         assert text(driver, task).endswith("done\n")
+
+
+def test_a_container_has_gone_when_its_end_is_told(engine: DockerEngine, tmp_path: Path) -> None:
+    task = a_task("orphan", "echo ready; sleep 600", Container(IMAGE))
+    with a_driver(tmp_path) as (driver, listener):
+        driver.perform(Launch((listener.offer(),), (task,)))
+        listener.running(task.id)
+        assert ends_soon(lambda: "ready" not in text(driver, task))
+        shim = next(pid for path, pid in all_shims().items() if path.startswith(str(tmp_path)))
+        for pid in sessions([shim])[shim]:
+            os.kill(pid, signal.SIGKILL)
+        assert listener.end_of(task.id).state == "TASK_LOST"
+        assert engine.run("ps", "--all", "--quiet").stdout.strip() == ""
+
+
+def test_a_container_s_variables_show_in_no_list_of_processes(engine: DockerEngine, tmp_path: Path) -> None:
+    command = "echo $SECRET $PATH_LIKE; echo $DOCKER_HOST; echo $MESOS_SANDBOX; sleep 600"
+    variables = (("SECRET", "hidden"), ("PATH_LIKE", "a b"), ("DOCKER_HOST", "the job's own"))
+    task = a_task("secret", command, Container(IMAGE), environment=variables)
+    with a_driver(tmp_path) as (driver, listener):
+        driver.perform(Launch((listener.offer(),), (task,)))
+        listener.running(task.id)
+        assert ends_soon(lambda: "/mnt" not in text(driver, task))
+        assert text(driver, task) == "hidden a b\nthe job's own\n/mnt/mesos/sandbox\n"
+        shim = next(pid for path, pid in all_shims().items() if path.startswith(str(tmp_path)))
+        for pid in sessions([shim])[shim]:
+            assert b"hidden" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        driver.perform(Kill(task.id, "", 0))
+        assert listener.end_of(task.id).state == "TASK_KILLED"
+        assert engine.run("ps", "--all", "--quiet").stdout.strip() == ""

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -102,17 +103,23 @@ def _volume(volume: Volume, sandbox: str) -> list[str]:
 
 
 def remove_container(task_id: str) -> None:
-    """End a container and remove it; one that is gone is no error."""
+    """End a container and remove it; one that is gone is no error. Waits for it at most PATIENCE_S."""
     docker = docker_command()
     if docker is None:
         return
     words = [docker, "rm", "--force", "--volumes", container_name(task_id)]
-    try:
-        done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        log.warning("a container could not be removed", task=task_id, reason=str(error))
-    else:
-        if done.returncode != 0 and "No such container" not in done.stderr:
-            log.warning("a container could not be removed", task=task_id, reason=done.stderr.strip()[-300:])
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            done = subprocess.run(
+                words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            )
+            problem = "" if done.returncode == 0 or "No such container" in done.stderr else done.stderr.strip()[-300:]
+        except (OSError, subprocess.TimeoutExpired) as error:
+            problem = str(error)
+        if problem and "already in progress" in problem and time.monotonic() < deadline:
+            time.sleep(0.1)
+            continue
+        if problem:
+            log.warning("a container could not be removed", task=task_id, reason=problem)
+        return
