@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from chronos_py.drivers.base import Post
 from chronos_py.drivers.local import outcomes, recovery
 from chronos_py.drivers.local.attempts import Attempt, Attempts
 from chronos_py.drivers.local.fetch import Fetcher
+from chronos_py.drivers.local.finding import Finder
 from chronos_py.drivers.local.launch import Launcher
 from chronos_py.drivers.local.limits import Limits
 from chronos_py.drivers.local.offers import Offers
-from chronos_py.drivers.local.processes import Watch, reap
+from chronos_py.drivers.local.processes import Watch
 from chronos_py.drivers.local.prune import Pruner
 from chronos_py.drivers.local.recovery import Examiner
-from chronos_py.drivers.local.sandbox import Record, Sandbox
+from chronos_py.drivers.local.sandbox import Sandbox
 from chronos_py.drivers.local.stopping import Stopper
 from chronos_py.drivers.local.supervisor import Supervisor
 from chronos_py.model.messages import Acknowledge, Decline, DriverEffect, Kill, Launch, Reconcile, Revive, Suppress
@@ -86,6 +86,9 @@ class Agent:
             leave,
             lambda: not self.stopping,
         )
+        self._finder = Finder(
+            root, boot, rebooted, self._attempts, self._offers, limits, self._stopper, self._supervisor, pruner
+        )
         self._rotated = time.monotonic()
 
     def close(self) -> None:
@@ -96,6 +99,9 @@ class Agent:
 
     def _force(self, attempt: Attempt) -> None:
         self._supervisor.force(attempt)
+
+    def recover(self) -> None:
+        self._finder.all()
 
     def detail(self) -> dict[str, Any]:
         return {
@@ -183,9 +189,7 @@ class Agent:
             if attempt is not None:
                 self._attempts.tell(attempt)
             elif sandbox.is_live():
-                settle = self._look(task_id, sandbox, examiner)
-                self._stopper.step(time.monotonic())
-                settle()
+                self._finder.one(task_id, sandbox, examiner)
             elif sandbox.is_done():
                 self._attempts.answer(task_id, recovery.on_record(sandbox), sandbox)
             else:
@@ -201,71 +205,6 @@ class Agent:
         if self._rebooted and new:  # what is no longer on the disk may not have reached it in time
             outcome = outcomes.lost(restarted=True)
         self._attempts.answer(task_id, outcome, sandbox)
-
-    # --- after a restart
-
-    def recover(self) -> None:
-        """Find what was launched before: what runs is watched again, the others' ends are told.
-
-        They are told once nothing of them is left running.
-        """
-        examiner, found = Examiner(self._boot), []
-        for name in sorted(os.listdir(f"{self._root}/live")):
-            sandbox = Sandbox(self._root, name)
-            try:
-                task_id = sandbox.read().about.get("id")
-                if isinstance(task_id, str):
-                    found.append(self._look(task_id, sandbox, examiner))
-                else:
-                    self._put_aside(sandbox)
-            except Exception:
-                log.exception("a task could not be found again", sandbox=sandbox.path)
-        self._stopper.step(time.monotonic())
-        for settle in found:
-            settle()
-        self._limits.tidy(self._attempts.unended())
-        if self._attempts.by_id:
-            log.info("tasks were found from before", tasks=len(self._attempts.by_id))
-
-    def _put_aside(self, sandbox: Sandbox) -> None:
-        """Settle what has no readable record. Processes are started only after it was written, so there was none;
-        unless the machine went down before it reached the disk."""
-        sandbox.claim()
-        if self._rebooted:
-            outcomes.lost(restarted=True).keep(sandbox)
-            sandbox.acknowledge()
-        else:
-            os.unlink(sandbox.live)
-        self.pruner.add(sandbox.name)
-
-    def _look(self, task_id: str, sandbox: Sandbox, examiner: Examiner) -> Callable[[], None]:
-        """Examine an attempt, and have stopped what is left of it; return how to settle it after that."""
-        record = sandbox.read()
-        found = examiner.examine(sandbox, record)
-        container = bool(record.about.get("container"))
-        attempt = self._attempts.add(task_id, sandbox, record.need, container=container)
-        self._offers.take_anyway(attempt.need)
-        if found.outcome is None:
-            return lambda: self._adopt(attempt, found.pid, record)
-        outcome = found.outcome
-        if found.pid:  # it may be our own child, that ended between a stop and this start
-            reap(found.pid)
-        keep = found.keep
-        if outcome.reason == "COMMAND_FAILED" and self._limits.out_of_memory(sandbox.key):
-            outcome, keep = outcomes.short_of_memory(outcome, attempt.need.mem / 1000), True
-        if found.sweep:
-            self._stopper.leftovers(found.pid, sandbox, ours=False)
-        if container and found.keep and found.pid:
-            return lambda: self._supervisor.conclude_container(attempt, outcome)
-        if keep:  # at once, or a server that comes after us would have to find it out again
-            self._attempts.keep(attempt, outcome)
-        return lambda: self._attempts.conclude(attempt, outcome, keep=False)
-
-    def _adopt(self, attempt: Attempt, pid: int, record: Record) -> None:
-        until = record.kill_until
-        self._supervisor.watch(attempt, pid, record.changed if until is None else record.about.get("made"))
-        if until is not None:
-            self._stopper.resume(attempt, until)
 
     # --- now and then
 
