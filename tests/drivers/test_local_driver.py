@@ -227,7 +227,7 @@ def test_each_task_runs_once_or_never_when_the_server_is_killed(tmp_path: Path, 
     host = subprocess.Popen(
         [sys.executable, str(script), str(tmp_path), str(count)],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(root), *sys.path))},
     )
     assert host.stdout is not None
     try:

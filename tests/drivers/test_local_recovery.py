@@ -190,7 +190,7 @@ def test_over_many_crashes_each_task_runs_at_most_once_and_has_one_result(tmp_pa
     rounds, count, moments = 8, 25, random.Random(7)
     script = tmp_path / "host.py"
     script.write_text(textwrap.dedent(HOST))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(Path(__file__).parents[2]), *sys.path))}
     for number in range(rounds):
         words = [sys.executable, str(script), str(tmp_path), str(number * count), str(count)]
         with subprocess.Popen(words, stdout=subprocess.PIPE, env=environment) as host:

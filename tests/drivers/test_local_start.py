@@ -29,7 +29,8 @@ def outcome(folder: Path, task: Task) -> tuple[str, str, str]:
 @pytest.mark.parametrize("builtin", ["exit", "trap", "exec", "cd"])
 def test_a_program_is_never_taken_for_a_builtin_of_the_shell(tmp_path: Path, builtin: str) -> None:
     state, message, _ = outcome(tmp_path, a_task("builtin", builtin, shell=False, arguments=("0",)))
-    assert (state, message) == ("TASK_FAILED", "Command exited with status 127")
+    assert state == "TASK_FAILED"
+    assert message in ("Command exited with status 127", "Command exited with status 126")  # not found, or not ours
 
 
 ODD = {
