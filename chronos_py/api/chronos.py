@@ -279,7 +279,9 @@ def _summary(view: JobView) -> bytes:
         ("parents", "[" + ",".join(map(string_json, view.job.parents or ())) + "]"),
         ("disabled", "true" if view.job.disabled else "false"),
     ]
-    made = view.cache["summary"] = ("{" + ",".join(f'"{key}":{value}' for key, value in parts) + "}").encode()
+    made = view.cache["summary"] = ("{" + ",".join(f'"{key}":{value}' for key, value in parts) + "}").encode(
+        "utf-8", "replace"
+    )
     return made
 
 

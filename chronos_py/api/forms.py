@@ -9,6 +9,7 @@ from marshmallow import Schema, fields
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.run import Run
+from chronos_py.model.schemas import ContainerSchema, JobSchema, Part
 
 
 class RunForm(Schema):
@@ -58,6 +59,13 @@ class AttemptForm(Schema):
     signal = fields.Integer(allow_none=True)
 
 
+class RunDetailForm(RunForm):
+    attemptList = fields.List(fields.Nested(AttemptForm), metadata={"description": "ended ones and the present one"})
+    waiting = fields.Nested(
+        "WaitForm", allow_none=True, metadata={"description": "why it does not run, null if it does"}
+    )
+
+
 class WaitForm(Schema):
     """Why something waits: a code from a closed list, a sentence, and the numbers."""
 
@@ -66,13 +74,75 @@ class WaitForm(Schema):
     detail = fields.Dict()
 
 
-class ErrorForm(Schema):
+class RunWaitForm(WaitForm):
+    run = fields.Integer()
+
+
+class JobWhyForm(Schema):
+    """When a job runs next, and what its runs wait for."""
+
+    job = fields.String()
+    nextDue = fields.String(allow_none=True)
+    why = fields.String()
+    waiting = fields.List(fields.Nested(RunWaitForm))
+
+
+class JobForm(JobSchema):
+    """A whole job: the fields of both lines, and what is known of its state."""
+
+    container = Part(ContainerSchema)
+    constraints = fields.List(fields.List(fields.String()), metadata={"description": "attribute, operator, value"})
+    state = fields.String(metadata={"description": "idle, queued or `N running`"})
+    status = fields.String(metadata={"description": "fresh, success or failure"})
+    nextDue = fields.String(allow_none=True)
+
+
+class JobListForm(Schema):
+    total = fields.Integer(metadata={"description": "jobs that match, on all pages"})
+    jobs = fields.List(fields.Nested(JobForm))
+    cursor = fields.Integer(allow_none=True, metadata={"description": "of the next page, null on the last"})
+
+
+class RunListForm(Schema):
+    runs = fields.List(fields.Nested(RunForm))
+    cursor = fields.Integer(allow_none=True, metadata={"description": "of the next page, null on the last"})
+
+
+class AttemptListForm(Schema):
+    attempts = fields.List(fields.Nested(AttemptForm))
+
+
+class QueuedRunForm(RunForm):
+    waiting = fields.Nested(WaitForm, allow_none=True)
+
+
+class QueueForm(Schema):
+    total = fields.Integer()
+    byPriority = fields.Dict(keys=fields.String(), values=fields.Integer())
+    runs = fields.List(fields.Nested(QueuedRunForm), metadata={"description": "first in order first"})
+
+
+class QuarantinedForm(Schema):
+    kind = fields.String()
+    key = fields.String()
+    reason = fields.String()
+
+
+class QuarantineForm(Schema):
+    quarantined = fields.List(fields.Nested(QuarantinedForm))
+
+
+class ErrorDetailForm(Schema):
     """What was wrong: `field` and `value` where one was."""
 
     code = fields.String()
     message = fields.String()
     field = fields.String()
-    value = fields.Raw()
+    value = fields.Raw(allow_none=True)
+
+
+class ErrorForm(Schema):
+    error = fields.Nested(ErrorDetailForm)
 
 
 def iso(instant: Millis | None) -> str | None:

@@ -7,10 +7,32 @@ from typing import Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.common import resolve_schema_cls
+from marshmallow import Schema
 
 from chronos_py import __version__
-from chronos_py.api.forms import AttemptForm, ErrorForm, RunForm, WaitForm
-from chronos_py.model.schemas import ContainerSchema, JobSchema
+from chronos_py.api.forms import (
+    AttemptForm,
+    AttemptListForm,
+    ErrorForm,
+    JobForm,
+    JobListForm,
+    JobWhyForm,
+    QuarantineForm,
+    QueueForm,
+    RunDetailForm,
+    RunForm,
+    RunListForm,
+    WaitForm,
+)
+from chronos_py.api.transport import JSON
+from chronos_py.model.schemas import ContainerSchema, Own, Part, Parts, Texts
+
+TEXT, EVENTS = "text/plain", "text/event-stream"
+_FORMS: tuple[type[Schema], ...] = (
+    *(ContainerSchema, JobForm, AttemptForm, RunForm, WaitForm, ErrorForm, RunDetailForm),
+    *(JobListForm, RunListForm, AttemptListForm, JobWhyForm, QueueForm, QuarantineForm),
+)
 
 API_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>chronos_py API</title>
@@ -31,79 +53,119 @@ code{background:#eef2f6;padding:.1em .3em;border-radius:3px}li{margin:.3rem 0}</
 </ul></body></html>
 """
 
+_INTEGERS = {"limit", "offset", "length", "cursor", "run", "attempt"}
 _QUERY = {
-    "/api/jobs": ("q", "owner", "kind", "disabled", "limit", "offset"),
+    "/api/jobs": ("q", "owner", "kind", "disabled", "limit", "cursor", "offset"),
     "/api/runs": ("job", "outcome", "trigger", "owner", "state", "from", "to", "limit", "cursor"),
     "/api/queue": ("limit",),
     "/api/runs/{run}/attempts/{attempt}/{stream}": ("offset", "length", "follow"),
 }
-# path, method, what it does, schema of the answer (None: nothing)
-_OPERATIONS: tuple[tuple[str, str, str, str | None], ...] = (
-    ("/api/jobs", "get", "List jobs", "Job"),
+# path, method, what it does, schema of the answer (None: nothing, a list: an array of it)
+_OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
+    ("/api/jobs", "get", "List jobs", "JobList"),
     ("/api/jobs/{name}", "get", "One job, with the fields of both lines and its state", "Job"),
     ("/api/jobs/{name}", "patch", "Change single fields; null sets the default", None),
-    ("/api/jobs/{name}/why", "get", "When the job runs next and what its runs wait for", "Wait"),
-    ("/api/runs", "get", "List runs, newest first", "Run"),
-    ("/api/runs/{run}", "get", "One run with its attempts", "Run"),
+    ("/api/jobs/{name}/why", "get", "When the job runs next and what its runs wait for", "JobWhy"),
+    ("/api/runs", "get", "List runs, newest first", "RunList"),
+    ("/api/runs/{run}", "get", "One run with its attempts", "RunDetail"),
     ("/api/runs/{run}", "delete", "Stop a run", None),
     ("/api/runs/{run}/why", "get", "Why the run does not run", "Wait"),
-    ("/api/runs/{run}/attempts", "get", "The run's attempts", "Attempt"),
-    ("/api/runs/{run}/attempts/{attempt}/{stream}", "get", "Output: stdout or stderr, by offset or followed", "Text"),
-    ("/api/queue", "get", "What waits for a place, with reasons", "Run"),
-    ("/api/quarantine", "get", "Stored records that could not be read", "Text"),
-    ("/api/events", "get", "A stream of what changes (server-sent events)", "Text"),
+    ("/api/runs/{run}/attempts", "get", "The run's attempts", "AttemptList"),
+    ("/api/runs/{run}/attempts/{attempt}/{stream}", "get", "Output: stdout or stderr, by offset or followed", TEXT),
+    ("/api/queue", "get", "What waits for a place, with reasons", "Queue"),
+    ("/api/quarantine", "get", "Stored records that could not be read", "Quarantine"),
+    ("/api/events", "get", "A stream of what changes (server-sent events)", EVENTS),
     ("/v1/scheduler/iso8601", "post", "Create or replace a schedule-based job", None),
     ("/v1/scheduler/dependency", "post", "Create or replace a dependency-based job", None),
-    ("/v1/scheduler/jobs", "get", "All jobs as Chronos 3 shows them", "Job"),
+    ("/v1/scheduler/jobs", "get", "All jobs as Chronos 3 shows them", ["Job"]),
     ("/v1/scheduler/job/{name}", "get", "One job as Chronos 3 shows it", "Job"),
     ("/v1/scheduler/job/{name}", "put", "Run a job now", None),
     ("/v1/scheduler/job/{name}", "delete", "Delete a job", None),
     ("/scheduler/iso8601", "put", "Create or replace, as Chronos 2", None),
-    ("/scheduler/jobs", "get", "All jobs as Chronos 2 shows them", "Job"),
+    ("/scheduler/jobs", "get", "All jobs as Chronos 2 shows them", ["Job"]),
 )
 
 
+def _parameter(name: str, place: str) -> dict[str, Any]:
+    kind = "integer" if name in _INTEGERS else "string"
+    parameter: dict[str, Any] = {"name": name, "in": place, "schema": {"type": kind}}
+    return parameter | {"required": True} if place == "path" else parameter
+
+
 def _parameters(path: str) -> list[dict[str, Any]]:
-    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    in_path = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
-    in_query = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in _QUERY.get(path, ())]
-    return [*in_path, *in_query]
+    in_path = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    return [
+        *(_parameter(name, "path") for name in in_path),
+        *(_parameter(name, "query") for name in _QUERY.get(path, ())),
+    ]
 
 
-def _responses(schema: str | None) -> dict[str, Any]:
-    error = {
-        "description": "refused",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-    }
-    if schema is None:
-        return {"204": {"description": "done"}, "400": error}
-    if schema == "Text":
-        return {"200": {"description": "text", "content": {"text/plain": {"schema": {"type": "string"}}}}, "404": error}
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    return {"200": {"description": "done", "content": content}, "404": error}
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _refusal(path: str) -> dict[str, Any]:
+    """Describe the 4xx of a path: our own JSON object below /api, the original's shape elsewhere."""
+    described: dict[str, Any] = {"description": "refused"}
+    if path.startswith("/api/"):
+        described["content"] = {JSON: {"schema": _reference("Error")}}
+    return described
+
+
+def _responses(path: str, form: str | list[str] | None) -> dict[str, Any]:
+    refused = _refusal(path)
+    status = "404" if path.startswith("/api/") else "400"
+    if form is None:
+        return {"204": {"description": "done"}, "400": refused} | {status: refused}
+    if form in (TEXT, EVENTS):
+        content: dict[str, Any] = {form: {"schema": {"type": "string"}}}
+    elif isinstance(form, list):
+        content = {JSON: {"schema": {"type": "array", "items": _reference(form[0])}}}
+    else:
+        content = {JSON: {"schema": _reference(str(form))}}
+    return {"200": {"description": "done", "content": content}, status: refused}
+
+
+def _describe(field: Any) -> dict[str, Any]:
+    """Describe the fields that marshmallow has no name for."""
+    if isinstance(field, Texts):
+        return {"type": "array", "items": {"type": "string"}}
+    if isinstance(field, Own):
+        return {"type": field.kind}
+    return {}
+
+
+def _form_name(schema: Any) -> str:
+    """Return a schema's name in the document: VolumeSchema and VolumeForm are Volume."""
+    kind = resolve_schema_cls(schema)
+    assert isinstance(kind, type)
+    return kind.__name__.removesuffix("Form").removesuffix("Schema")
 
 
 @cache
 def openapi_document() -> dict[str, Any]:
     """Return the document, version 3.0.3."""
-    spec = APISpec(title="chronos_py", version=__version__, openapi_version="3.0.3", plugins=[MarshmallowPlugin()])
-    for name, schema in (
-        ("Job", JobSchema),
-        ("Container", ContainerSchema),
-        ("Run", RunForm),
-        ("Attempt", AttemptForm),
-        ("Wait", WaitForm),
-        ("Error", ErrorForm),
-    ):
-        spec.components.schema(name, schema=schema)
+    plugin = MarshmallowPlugin(schema_name_resolver=_form_name)
+    spec = APISpec(title="chronos_py", version=__version__, openapi_version="3.0.3", plugins=[plugin])
+    converter: Any = plugin.converter  # made by APISpec
+
+    def attributes(_: Any, field: Any, **__: Any) -> dict[str, Any]:
+        if isinstance(field, Parts):
+            return {"type": "array", "items": converter.resolve_nested_schema(field.schema)}
+        if isinstance(field, Part):
+            return {"allOf": [converter.resolve_nested_schema(field.schema)]}
+        return _describe(field)
+
+    converter.add_attribute_function(attributes)
+    for form in _FORMS:
+        spec.components.schema(_form_name(form), schema=form)
     paths: dict[str, dict[str, Any]] = {}
     for path, method, summary, answer in _OPERATIONS:
-        operation: dict[str, Any] = {"summary": summary, "responses": _responses(answer)}
+        operation: dict[str, Any] = {"summary": summary, "responses": _responses(path, answer)}
         if _parameters(path):
             operation["parameters"] = _parameters(path)
         if method in ("post", "patch") or path.endswith("iso8601"):
-            content = {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}}
-            operation["requestBody"] = {"required": True, "content": content}
+            operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _reference("Job")}}}
         paths.setdefault(path, {})[method] = operation
     for path, operations in paths.items():
         spec.path(path=path, operations=operations)

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from chronos_py.model.documents import read_job
 from chronos_py.model.messages import KillRun, SubmitJob
 from chronos_py.model.render import render_job
 from chronos_py.model.run import Outcome, Run, Trigger
-from chronos_py.model.schemas import JobSchema
+from chronos_py.model.schemas import JOB_FIELDS
 from chronos_py.model.view import JobView, Waiting
 from chronos_py.persistence.base import RunQuery
 
@@ -33,7 +34,6 @@ RUN = "/runs/<int(max=9223372036854775807):number>"  # what a store can hold
 POLL_S, HEARTBEAT_S = 0.25, 15.0
 NOTICE_S = 0.5  # within which a stream notices that the server is stopping
 STATES = ("all", "active", "ended")
-_FIELDS = {field.data_key or name for name, field in JobSchema().fields.items()} | {"container", "constraints"}
 
 
 def _number(name: str, default: int, low: int, high: int) -> int:
@@ -98,7 +98,9 @@ class RunsApi:
         return document
 
     def jobs(self) -> ResponseReturnValue:
+        """List jobs in order of creation, by page: `cursor` (where the page before ended) or `offset`."""
         limit, offset = _number("limit", 100, 1, MOST_ROWS), _number("offset", 0, 0, 10**9)
+        after = _number("cursor", -1, 0, 2**62)
         text, owner = request.args.get("q", "").lower(), request.args.get("owner")
         kind = _choice("kind", ("scheduled", "dependent"))
         disabled = _choice("disabled", ("true", "false"))
@@ -110,8 +112,10 @@ class RunsApi:
             and (kind is None or (kind == "dependent") == (view.job.parents is not None))
             and (disabled is None or view.job.disabled == (disabled == "true"))
         ]
-        page = found[offset : offset + limit]
-        return _json({"total": len(found), "jobs": [self._job_form(view) for view in page]})
+        rest = [view for view in found if view.state.sequence > after][offset:]
+        page = rest[:limit]
+        more = page[-1].state.sequence if len(rest) > limit else None
+        return _json({"total": len(found), "jobs": [self._job_form(view) for view in page], "cursor": more})
 
     def job(self, name: str) -> ResponseReturnValue:
         return _json(self._job_form(self._view(name)))
@@ -122,7 +126,7 @@ class RunsApi:
         changes, view = json_body(), self._view(name)
         if not isinstance(changes, dict):
             raise InvalidInput("body", changes, "must be a JSON object")
-        for field in changes.keys() - _FIELDS:
+        for field in changes.keys() - JOB_FIELDS:
             raise InvalidInput(field, changes[field], "is no field of a job")
         if changes.get("name", name) != name:
             raise InvalidInput("name", changes["name"], "a job cannot be renamed")
@@ -142,7 +146,7 @@ class RunsApi:
         if "schedule" not in document and "parents" not in document:
             raise InvalidInput("schedule", None, "a job needs a schedule or parents")
         read = read_job(document, 3, self.settings.defaults, self.backend.now(), every_field=True)
-        self.backend.call(SubmitJob(read.job, read.counters))
+        self.backend.call(SubmitJob(replace(read.job, extra=view.job.extra), read.counters))
         return nothing()
 
     def why_job(self, name: str) -> ResponseReturnValue:

@@ -190,11 +190,12 @@ class ContainerSchema(Lenient):
     parameters = Parts(PairSchema, required=("key", "value"))
 
 
-class _Own(fields.Field):  # type: ignore[type-arg]
-    """A field that only we have: null or absent is the default, all else must be right."""
+class Own(fields.Field):  # type: ignore[type-arg]
+    """A field that only we have: null or absent is the default, all else must be right. `kind` is its JSON type."""
 
-    def __init__(self, check: Callable[[Any], Any], demand: str, **options: Any) -> None:
-        super().__init__(load_default=None, **options)
+    def __init__(self, check: Callable[[Any], Any], demand: str, kind: str = "number", **options: Any) -> None:
+        super().__init__(load_default=None, metadata={"description": demand}, **options)
+        self.kind = kind
         self._check = check
         self._demand = demand
 
@@ -203,7 +204,7 @@ class _Own(fields.Field):  # type: ignore[type-arg]
             return None
         try:
             return self._check(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InvalidInput(self.data_key or self.name or "", value, f"must be {self._demand}") from None
 
 
@@ -267,10 +268,17 @@ class JobSchema(Lenient):
     run_as_user = Text(data_key="runAsUser", load_default=None)
     concurrent = Truth(load_default=False)
     max_completion_time = Whole(data_key="maxCompletionTime", load_default=0)
-    priority = _Own(_priority, "a whole number of at most nine digits")
-    retry_delay = _Own(_SECONDS, "a number of seconds, 0 or more", data_key="retryDelay")
-    retry_backoff = _Own(_number(1, 1000), "a factor from 1 to 1000", data_key="retryBackoff")
-    retry_max_delay = _Own(_SECONDS, "a number of seconds, 0 or more", data_key="retryMaxDelay")
-    kill_grace = _Own(_SECONDS, "a number of seconds, 0 or more", data_key="killGrace")
-    catch_up = _Own(CatchUp, "skip, one or all", data_key="catchUp")
-    on_uncertain = _Own(OnUncertain, "skip or rerun", data_key="onUncertain")
+    priority = Own(_priority, "a whole number of at most nine digits", "integer")
+    retry_delay = Own(_SECONDS, "a number of seconds, 0 or more", data_key="retryDelay")
+    retry_backoff = Own(_number(1, 1000), "a factor from 1 to 1000", data_key="retryBackoff")
+    retry_max_delay = Own(_SECONDS, "a number of seconds, 0 or more", data_key="retryMaxDelay")
+    kill_grace = Own(_SECONDS, "a number of seconds, 0 or more", data_key="killGrace")
+    catch_up = Own(CatchUp, "skip, one or all", "string", data_key="catchUp")
+    on_uncertain = Own(OnUncertain, "skip or rerun", "string", data_key="onUncertain")
+
+
+# What a job document may hold; `container` and `constraints` have readers of their own.
+JOB_FIELDS = frozenset(field.data_key or name for name, field in JobSchema().fields.items()) | {
+    "container",
+    "constraints",
+}
