@@ -1,0 +1,198 @@
+"""A stand-in for the service: jobs in a dictionary, no schedule, no thread; it keeps what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from chronos_py.api import create_app
+from chronos_py.api.backend import ApiSettings
+from chronos_py.clock import Millis
+from chronos_py.errors import (
+    ChronosError,
+    DependencyCycle,
+    MissingParents,
+    NoParents,
+    UnknownJob,
+    UnknownRun,
+    UnknownTask,
+)
+from chronos_py.model.history import AttemptRecord, RunRecord
+from chronos_py.model.job import JobState
+from chronos_py.model.messages import DeleteJob, KillRun, KillTasks, MarkSuccess, Request, RunJob, SubmitJob
+from chronos_py.model.run import Phase, Run, Trigger
+from chronos_py.model.view import JobView, View
+from chronos_py.persistence.base import RunQuery
+from chronos_py.scheduler.schedule import parse_schedule
+from tests.fakes import NEW_YEAR
+
+JSON = "application/json"
+
+
+@dataclass
+class FakeHistory:
+    rows: list[RunRecord] = field(default_factory=list)
+    tries: list[AttemptRecord] = field(default_factory=list)
+    asked: list[RunQuery] = field(default_factory=list)
+
+    def runs(self, query: RunQuery) -> list[RunRecord]:
+        self.asked.append(query)
+        before = query.before_run or 2**62
+        found = [row for row in self.rows if row.run < before and query.job in (None, row.job)]
+        return sorted(found, key=lambda row: -row.run)[: query.limit]
+
+    def run(self, number: int) -> RunRecord | None:
+        return next((row for row in self.rows if row.run == number), None)
+
+    def attempts(self, run: int) -> list[AttemptRecord]:
+        return [attempt for attempt in self.tries if attempt.run == run]
+
+    def recent_attempts(self, job: str, limit: int) -> list[AttemptRecord]:
+        found = [attempt for attempt in self.tries if attempt.job == job]
+        return sorted(found, key=lambda attempt: -attempt.launched)[:limit]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    data: bytes
+    offset: int
+    size: int
+    ended: bool
+
+
+class FakeSubscription:
+    def __init__(self, items: Iterable[tuple[str, dict[str, Any]]], done: Any) -> None:
+        self._items = list(items)
+        self._done = done
+        self.closed = False
+
+    def get(self, timeout: float) -> tuple[str, dict[str, Any]] | None:
+        if self._items:
+            return self._items.pop(0)
+        self._done()
+        return None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeBackend:
+    """Answers requests as the service would; `failing` is raised by the next call instead."""
+
+    def __init__(self) -> None:
+        self.view = View(loaded=True, leader=True)
+        self.history = FakeHistory()
+        self.requests: list[Request] = []
+        self.failing: Exception | None = None
+        self.samples: dict[str, list[int]] = {}
+        self.outputs: dict[tuple[str, str], bytes] = {}
+        self.ended = True
+        self.report: dict[str, Any] = {"ready": True, "leading": True}
+        self.levels: dict[int, int] = {}
+        self.subscriptions: list[FakeSubscription] = []
+
+    def call(self, request: Request, timeout: float = 30.0) -> Any:
+        if self.failing is not None:
+            raise self.failing
+        answer = self._carry_out(request)
+        self.requests.append(request)
+        return answer
+
+    def _carry_out(self, request: Request) -> Any:
+        jobs = self.view.jobs
+        match request:
+            case SubmitJob():
+                return self._submit(request)
+            case MarkSuccess():
+                return request.name in jobs
+            case KillRun():
+                if request.run not in self.view.runs:
+                    raise UnknownRun(request.run)
+            case DeleteJob() | RunJob() | KillTasks():
+                if request.name not in jobs:
+                    raise UnknownJob(request.name)
+                if isinstance(request, DeleteJob):
+                    del jobs[request.name]
+                    self.view.changed += 1
+        return None
+
+    def _submit(self, request: SubmitJob) -> bool:
+        job, jobs = request.job, self.view.jobs
+        new = job.name not in jobs
+        if new and request.check_new is not None:
+            request.check_new(job, self.now())
+        if job.schedule is not None:
+            parse_schedule(job.schedule, job.schedule_zone)
+        if job.parents is not None:
+            if not job.parents:
+                raise NoParents(job.name, new=new)
+            if missing := [name for name in job.parents if name not in jobs]:
+                raise MissingParents(job.name, missing, new=new)
+            if job.name in job.parents:
+                raise DependencyCycle(job.name, [job.name, job.name])
+        counters = request.counters
+        sequence = len(jobs) + 1 if new else jobs[job.name].state.sequence
+        state = JobState(
+            sequence=sequence,
+            success_count=counters.success_count,
+            error_count=counters.error_count,
+            last_success=counters.last_success,
+            last_error=counters.last_error,
+        )
+        jobs[job.name] = JobView(job, state, job.schedule)
+        self.view.changed += 1
+        return new
+
+    def change(self, name: str, **changes: Any) -> None:
+        """Change fields of what is seen of a job: of its view, or of its state."""
+        view = self.view.jobs[name]
+        of_view = {key: value for key, value in changes.items() if hasattr(view, key)}
+        of_state = {key: value for key, value in changes.items() if key not in of_view}
+        self.view.jobs[name] = replace(view, state=replace(view.state, **of_state), cache={}, **of_view)
+        self.view.changed += 1
+
+    def now(self) -> Millis:
+        return NEW_YEAR
+
+    def histogram(self, job: str) -> Sequence[int]:
+        return self.samples.get(job, [])
+
+    def health(self) -> dict[str, Any]:
+        return self.report
+
+    def leader(self) -> str:
+        return "node1.example.org:4400"
+
+    def output(self, task_id: str, stream: str, offset: int, length: int) -> Chunk:
+        if (task_id, stream) not in self.outputs:
+            raise UnknownTask(task_id)
+        data = self.outputs[task_id, stream]
+        start = max(0, offset if offset >= 0 else len(data) + offset)
+        return Chunk(data[start : start + length], start, len(data), self.ended)
+
+    def queue_levels(self) -> dict[int, int]:
+        return self.levels
+
+    def subscribe(self) -> FakeSubscription:
+        return self.subscriptions.pop()
+
+
+def a_run(number: int, job: str = "a", **changes: Any) -> Run:
+    values: dict[str, Any] = {"trigger": Trigger.MANUAL, "due": NEW_YEAR + number, "phase": Phase.QUEUED}
+    values |= changes
+    return Run(id=number, job=job, stamp=NEW_YEAR + number, created=NEW_YEAR + number, **values)
+
+
+def a_client(backend: FakeBackend, settings: ApiSettings | None = None) -> FlaskClient:
+    app = create_app(backend, settings)
+    app.testing = False
+    return app.test_client()
+
+
+def raising(error: ChronosError | Exception) -> FakeBackend:
+    backend = FakeBackend()
+    backend.failing = error
+    return backend
