@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,33 +30,58 @@ class History(Protocol):
 class OutputChunk(Protocol):
     """Part of a task's output: `offset` counts from the beginning of all of it, `size` is where it ends now."""
 
-    data: bytes
-    offset: int
-    size: int
-    ended: bool
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether no more will come."""
+
+
+class Changes(Protocol):
+    """A stream of what changes, for one reader."""
+
+    def get(self, timeout: float) -> tuple[str, dict[str, Any]] | None:
+        """Return the next change, None when none came within `timeout` seconds."""
+
+    def close(self) -> None: ...
 
 
 class Backend(Protocol):
     """The running service as HTTP threads see it."""
 
     view: View
-    history: Any
 
-    def call(self, request: Request, timeout: float = 30.0) -> Any: ...
+    @property
+    def history(self) -> History: ...
+
+    def call(self, request: Request, timeout: float = 30.0) -> Any:
+        """Carry out a request, durably, and return its answer. Raises ChronosError; then nothing was changed."""
 
     def now(self) -> Millis: ...
 
-    def histogram(self, job: str) -> Sequence[int]: ...
+    def histogram(self, job: str) -> Sequence[int]:
+        """Return the newest durations of successes, due time to end, in milliseconds."""
 
-    def health(self) -> dict[str, Any]: ...
+    def health(self) -> dict[str, Any]:
+        """Return how this node is; `ready` is always there."""
 
-    def leader(self) -> str: ...
+    def leader(self) -> str:
+        """Return the leader's host:port, empty when nobody leads."""
 
-    def output(self, task_id: str, stream: str, offset: int, length: int) -> OutputChunk: ...
+    def output(self, task_id: str, stream: str, offset: int, length: int) -> OutputChunk:
+        """Return part of a task's output; a negative offset counts from its end. Raises UnknownTask."""
 
-    def queue_levels(self) -> dict[int, int]: ...
+    def queue_levels(self) -> Mapping[int, int]:
+        """Return how many runs wait, by priority."""
 
-    def subscribe(self) -> Any: ...
+    def subscribe(self) -> Changes: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,8 @@ def test_epsilon_is_stored_as_it_prints(client, backend):
         ("", "one two three"), ("name=T", "two three"), ("command=run", "one two three"), ("command=RUN-2", "two"),
         ("name=one&command=run-2", ""), ("name=one&command=run-2&any=three", "three"), ("any=one", "one two three"),
         ("name=&command=", "one two three"), ("limit=1", "one"), ("limit=1&offset=1", "two"),
-        ("offset=-1&limit=2", "one"), ("limit=-1", ""), ("limit=0", ""), ("offset=9", ""), ("limit=", "one two three"), ("bogus=1", "one two three"),
+        ("offset=-1&limit=2", "one"),
+        ("limit=-1", ""), ("limit=0", ""), ("offset=9", ""), ("limit=", "one two three"), ("bogus=1", "one two three"),
     ],
 )  # fmt: skip
 def test_search(client, prefix, query, names):
