@@ -36,6 +36,7 @@ from chronos_py.service import Service
 log = structlog.get_logger(__name__)
 
 LOCK_PATIENCE_S = 10.0  # a server that was killed a moment ago may still hold the store
+LOAD_PATIENCE_S = 30.0
 PRUNE_EVERY_S = 600.0
 SAMPLES = 1028
 
@@ -143,6 +144,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
 
     writer.start()
     service.start()
+    _until_loaded(service)
     housekeeper.start()
     return Server(service, wsgi, stop)
 
@@ -151,6 +153,13 @@ def _keep_to_ourselves(file: Path) -> None:
     """Make a file, when there is none, that others may not read: jobs hold secrets in commands and environment."""
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _until_loaded(service: Service) -> None:
+    """Wait until the state is there, or something stands in its way: nobody is answered before."""
+    deadline = time.monotonic() + LOAD_PATIENCE_S
+    while not service.view.loaded and service.health()["problem"] in ("", "starting") and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _patiently(open_store: Callable[[], SqliteJobStore]) -> SqliteJobStore:
