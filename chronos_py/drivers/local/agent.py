@@ -45,6 +45,7 @@ class Options:
     attributes: Mapping[str, str]
     default_user: str
     output_max_bytes: int
+    fetch_max_bytes: int
 
 
 class Agent:
@@ -85,7 +86,7 @@ class Agent:
             boot,
             self._attempts,
             self._launcher,
-            Fetcher(Path(root, "cache")),
+            Fetcher(Path(root, "cache"), max_bytes=options.fetch_max_bytes),
             self.watch,
             self._stopper,
             self.leave,

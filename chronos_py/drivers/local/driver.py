@@ -50,11 +50,12 @@ class LocalDriver:
         default_user: str = "root",
         limits: str = "auto",
         output_max_bytes: int = 10 * 1024**2,
+        fetch_max_bytes: int = 10 * 1024**3,
         sandbox_max_age_s: float = 7 * 86_400,
         sandbox_max_bytes: int = 10 * 1024**3,
     ) -> None:
         self._root = os.path.abspath(data_dir)
-        self._options = Options(resources, host, dict(attributes), default_user, output_max_bytes)
+        self._options = Options(resources, host, dict(attributes), default_user, output_max_bytes, fetch_max_bytes)
         self._limits = limits
         self._pruning = (sandbox_max_age_s, sandbox_max_bytes)
         self._agent: Agent | None = None
