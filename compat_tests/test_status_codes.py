@@ -108,6 +108,7 @@ NEW = [
 UNKNOWN = [
     Case("delete-unknown", "DELETE", "/job/{name}", None, TEXT, OBJECT),
     Case("run-unknown", "PUT", "/job/{name}", None, TEXT, OBJECT),
+    Case("delete-with-a-slash", "DELETE", "/job/{name}%2Fa", None, TEXT, OBJECT),
     Case("stat-unknown", "GET", "/job/stat/{name}", None, TEXT, OBJECT),
     Case("get-unknown", "GET", "/job/{name}", None, (405, "empty"), OBJECT),
     Case("kill-unknown", "DELETE", "/task/kill/{name}", None, (500, "empty"), OBJECT),
@@ -130,6 +131,7 @@ UNKNOWN = [
     Case("async-unknown", "PUT", "/task/ct:1:0:{name}:", {"statusCode": 0}, OK, (404, "empty")),
     Case("async-garbage", "PUT", "/task/garbage", {"statusCode": 0}, OK, (404, "empty")),
     Case("async-extra-key", "PUT", "/task/garbage", {"statusCode": 0, "x": 1}, PAGE, (404, "empty")),
+    Case("async-huge", "PUT", "/task/garbage", {"statusCode": 10**30}, PAGE, (404, "empty")),
     Case("async-empty", "PUT", "/task/garbage", b"", (500, "empty"), (404, "empty"), JSON),
 ]  # fmt: skip
 

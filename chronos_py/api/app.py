@@ -12,7 +12,7 @@ from chronos_py.api.errors import api_answer
 from chronos_py.api.pages import error_page
 from chronos_py.api.runs import runs_blueprint
 from chronos_py.api.system import system_blueprint
-from chronos_py.api.transport import answer, compress, take_the_rest, without_matrix_parameters
+from chronos_py.api.transport import answer, as_routed, compress, take_the_rest
 from chronos_py.errors import ChronosError, NotLeader
 from chronos_py.metrics import Metrics
 
@@ -45,13 +45,16 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
     def finish(response: Response) -> Response:
         if response.status_code >= 400:
             take_the_rest()
+        if request.method == "OPTIONS" and response.allow:
+            response.headers["Allow"] = ",".join(sorted(response.allow))
+            response.headers.pop("Content-Type", None)
         if request.path != "/ping":  # which names the asker alone, and nobody who did not ask
             response.headers.setdefault("Access-Control-Allow-Origin", "*")
         if settings.compression and not _on(("/scheduler",)):
             response = compress(response)
         return response
 
-    app.wsgi_app = without_matrix_parameters(app.wsgi_app)  # type: ignore[assignment,method-assign]
+    app.wsgi_app = as_routed(app.wsgi_app)  # type: ignore[assignment,method-assign]
     return app
 
 

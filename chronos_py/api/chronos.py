@@ -29,7 +29,7 @@ from chronos_py.api.transport import (
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.errors import BadDocument, ChronosError, InvalidInput, InvalidName, InvalidSchedule, UnknownJob
 from chronos_py.model.documents import NAME_RULES, Line, Read, name_allowed, read_job
-from chronos_py.model.java import double_text, string_json
+from chronos_py.model.java import LONG, double_text, string_json
 from chronos_py.model.job import Job
 from chronos_py.model.messages import (
     DeleteJob,
@@ -296,7 +296,7 @@ def _integer(name: str, default: int) -> int:
 
 
 def _strict_number(body: Any, key: str) -> int | None:
-    """Return the one number that a strictly bound body may have; None when it is absent."""
+    """Return the one number that a strictly bound body may have, within 64 bits; None when it is absent."""
     if not isinstance(body, dict):
         raise BadDocument("body", body, "must be a JSON object")
     for unknown in body.keys() - {key}:
@@ -307,9 +307,12 @@ def _strict_number(body: Any, key: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise BadDocument(key, value, "must be a number")
     try:
-        return int(float(value)) if not isinstance(value, int) else value
+        number = int(float(value)) if not isinstance(value, int) else value
     except (ValueError, OverflowError):
         raise BadDocument(key, value, "must be a number") from None
+    if not -LONG - 1 <= number <= LONG:
+        raise BadDocument(key, value, "is beyond 64 bits")
+    return number
 
 
 def chronos_blueprint(backend: Backend, settings: ApiSettings, line: Line) -> Blueprint:

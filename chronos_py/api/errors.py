@@ -14,7 +14,7 @@ from typing import Literal
 from flask import Response, request
 
 from chronos_py.api.pages import error_page
-from chronos_py.api.transport import EmptyBody, answer
+from chronos_py.api.transport import BodyTooLarge, EmptyBody, answer
 from chronos_py.errors import (
     BadDocument,
     ChronosError,
@@ -88,6 +88,8 @@ def verdict(error: ChronosError, line: Line, view: str) -> Verdict:
             return Verdict(500, "empty" if line == 2 else "text", str(error))
         case NoParents():
             return Verdict(400, "text", str(error))
+        case BodyTooLarge():
+            return Verdict(413, "text", str(error), plain=True, required=False)
         case Unavailable():
             return Verdict(503, "text", str(error), plain=True, required=False)
         case _:
@@ -131,6 +133,7 @@ _CODES: tuple[tuple[type[ChronosError], int, str], ...] = (
     (NoParents, 400, "no_parents"),
     (MissingParents, 400, "missing_parents"),
     (DependencyCycle, 409, "dependency_cycle"),
+    (BodyTooLarge, 413, "too_large"),
     (Unavailable, 503, "unavailable"),
     (ChronosError, 400, "refused"),
 )

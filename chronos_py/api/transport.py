@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from flask import Response, g, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, HTTPException, NotAcceptable, RequestEntityTooLarge, UnsupportedMediaType
 
-from chronos_py.errors import BadDocument
+from chronos_py.errors import BadDocument, ChronosError
 
 JSON, TEXT = "application/json", "text/plain"
 SMALLEST_COMPRESSED = 16  # bytes
 BLOCK, LARGEST_REST = 64 * 1024, 1024 * 1024  # bytes
 CLOSE = "chronos_py.close"
 BROKEN = (OSError, ParseException, HTTPException)  # what reading a body may raise
+_ROUTED = re.compile(";|%2f|%3b", re.IGNORECASE)
 _DECIMAL = re.compile(r"\d{1,9}(\.\d{0,9})?|\.\d{1,9}", re.ASCII)
 _JSON_LIKE = ("application/javascript", "text/javascript", "text/json")
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -103,8 +105,13 @@ class MalformedBody(BadDocument):
     """A body that is no JSON."""
 
 
+class BodyTooLarge(ChronosError):
+    """A body of more bytes than are read."""
+
+
 def json_body() -> Any:
-    """Return the body's JSON value: UTF-8, -16 or -32, what follows it ignored. Raises EmptyBody, MalformedBody."""
+    """Return the body's JSON value: UTF-8, -16 or -32, what follows it ignored. Raises EmptyBody,
+    MalformedBody, BodyTooLarge."""
     data = _whole_body()
     try:
         value = orjson.loads(data)
@@ -121,7 +128,7 @@ def _whole_body() -> bytes:
         data = request.get_data()
     except RequestEntityTooLarge:
         close_after_answer()
-        raise
+        raise BodyTooLarge(f"the body is longer than {request.max_content_length} bytes") from None
     except BROKEN:
         close_after_answer()
         raise BadRequest from None
@@ -208,13 +215,19 @@ def compress(response: Response) -> Response:
     return response
 
 
-def without_matrix_parameters(app: Wsgi) -> Wsgi:
-    """Strip `;name=value` from path segments, as the original's router did."""
+def as_routed(app: Wsgi) -> Wsgi:
+    """Split paths as the original's router did: before decoding them.
 
-    def stripped(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        if ";" in path:
-            environ["PATH_INFO"] = "/".join(segment.split(";", 1)[0] for segment in path.split("/"))
+    Matrix parameters (`;name=value`) go, an encoded semicolon stays; an encoded slash does not begin a segment, it
+    stays encoded, so that a name with one is an unknown job and not an unknown path.
+    """
+
+    def routed(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        raw = environ.get("RAW_URI", "").partition("?")[0]
+        if raw.startswith("/") and _ROUTED.search(raw):
+            segments = (segment.partition(";")[0] for segment in raw.split("/"))
+            decoded = (unquote_to_bytes(segment).decode("latin-1") for segment in segments)
+            environ["PATH_INFO"] = "/".join(segment.replace("/", "%2F") for segment in decoded)
         return app(environ, start_response)
 
-    return stripped
+    return routed

@@ -213,7 +213,8 @@ def test_progress(client, backend, line, prefix):
     refused = client.post(f"{prefix}/job/b/task/ct:1:0:b:/progress", json={})
     noun = "Job" if line == 2 else "JobSchedule"
     assert f"{noun} 'b' is not enabled to track data" in refused.text
-    assert client.post(path, json={"x": 1}).status_code == 500
+    for wrong in ({"x": 1}, {"numAdditionalElementsProcessed": 10**30}, {"numAdditionalElementsProcessed": "x"}):
+        assert client.post(path, json=wrong).status_code == 500
     assert len(backend.requests) == count
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import pytest
 
 from chronos_py import errors
 from chronos_py.api.errors import Refusal, api_answer, verdict
-from chronos_py.api.transport import EmptyBody, MalformedBody
+from chronos_py.api.transport import BodyTooLarge, EmptyBody, MalformedBody
 from tests.api.backend import FakeBackend, a_client, raising
 
 JOB = {"name": "a", "command": "true", "schedule": "R/2090-01-01T00:00:00Z/P1D"}
@@ -22,6 +23,7 @@ SAMPLES: list[errors.ChronosError] = [
     Refusal("start", "x", "a sentence"),
     EmptyBody("body", None, "is empty"),
     MalformedBody("body", b"{", "is no JSON"),
+    BodyTooLarge("the body is longer than 100 bytes"),
     errors.UnknownJob("a"),
     errors.UnknownRun(7),
     errors.UnknownTask("ct:1:0:a:"),
@@ -64,6 +66,8 @@ def test_every_error_has_a_status_of_the_contract(error, line, view):
     judged = verdict(error, line, view)
     if isinstance(error, UNAVAILABLE):
         assert judged.status == 503
+    elif isinstance(error, BodyTooLarge):
+        assert judged.status == 413
     elif isinstance(error, CONTRACT_500) or (isinstance(error, errors.NoParents) and error.new):
         assert judged.status == 500
     elif isinstance(error, errors.UnknownJob):
@@ -88,7 +92,7 @@ def test_an_answer_has_its_lines_shape(error, prefix):
     else:
         body = json.loads(answer.data)
         assert list(body) == ["message", "status"]
-        assert body["status"] in ("Bad Request", "Internal Server Error", "Service Unavailable")
+        assert body["status"] == HTTPStatus(answer.status_code).phrase
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,20 @@ def test_a_cached_file_is_fetched_once_also_by_many_at_once(web: tuple[str, Path
     assert {(target / "file").read_text() for target in targets} == {"x"}
 
 
+@pytest.mark.parametrize("cache", [False, True])
+def test_a_file_that_is_too_large_is_not_fetched(
+    web: tuple[str, Path, list[str]], tmp_path: Path, sandbox: Path, cache: bool
+) -> None:
+    address, folder, _ = web
+    (folder / "file").write_bytes(b"x" * 11)
+    files = [Fetch(f"{address}/file", cache=cache)]
+    with pytest.raises(FetchFailed, match="larger than 10 bytes"):
+        Fetcher(tmp_path / "cache", max_bytes=10).fetch_all(files, str(sandbox), (), lambda: False)
+    assert not list(tmp_path.glob("cache/*"))
+    Fetcher(tmp_path / "cache", max_bytes=11).fetch_all(files, str(sandbox), (), lambda: False)
+    assert (sandbox / "file").read_bytes() == b"x" * 11
+
+
 def test_fetching_stops_when_the_task_does(web: tuple[str, Path, list[str]], tmp_path: Path, sandbox: Path) -> None:
     (web[1] / "file").write_text("x")
     with pytest.raises(Stopped):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import structlog
@@ -44,10 +45,15 @@ class Options:
     attributes: Mapping[str, str]
     default_user: str
     output_max_bytes: int
+    fetch_max_bytes: int
 
 
 class Agent:
-    """All but the first three are used by the driver's thread alone."""
+    """All but `leave` and the first four are used by the driver's thread alone.
+
+    The messages are this life's own: what a thread of an earlier one leaves late reaches nobody. Its task was found,
+    and perhaps given up, by the life that came after.
+    """
 
     def __init__(
         self,
@@ -59,8 +65,8 @@ class Agent:
         limits: Limits,
         pruner: Pruner,
         post: Post,
-        leave: Callable[[Callable[[], None]], None],
     ) -> None:
+        self.messages: SimpleQueue[DriverEffect | Callable[[], None]] = SimpleQueue()
         self.watch = Watch()
         self.stopping = False
         self.pruner = pruner
@@ -80,16 +86,21 @@ class Agent:
             boot,
             self._attempts,
             self._launcher,
-            Fetcher(Path(root, "cache")),
+            Fetcher(Path(root, "cache"), max_bytes=options.fetch_max_bytes),
             self.watch,
             self._stopper,
-            leave,
+            self.leave,
             lambda: not self.stopping,
         )
         self._finder = Finder(
             root, boot, rebooted, self._attempts, self._offers, limits, self._stopper, self._supervisor, pruner
         )
         self._rotated = time.monotonic()
+
+    def leave(self, message: DriverEffect | Callable[[], None]) -> None:
+        """Have something done by the driver's thread; from any thread."""
+        self.messages.put(message)
+        self.watch.ring()
 
     def close(self) -> None:
         self._supervisor.close()
@@ -141,6 +152,8 @@ class Agent:
         valid = self._offers.use(launch)
         self._supervisor.prepare_batch()
         for task in launch.tasks:
+            if self.stopping:  # the rest never started, as will be answered when it is asked after
+                return
             try:
                 self._launch_one(task, valid=valid)
             except Exception:  # of which nothing is known: its fate is told when it is asked after
@@ -202,7 +215,7 @@ class Agent:
         if new:
             self.pruner.add(sandbox.name)
         outcome = outcomes.never_started()
-        if self._rebooted and new:  # what is no longer on the disk may not have reached it in time
+        if self._rebooted:  # what is not on the disk may not have reached it in time
             outcome = outcomes.lost(restarted=True)
         self._attempts.answer(task_id, outcome, sandbox)
 

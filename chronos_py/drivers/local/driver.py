@@ -7,10 +7,10 @@ import resource
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty
 from types import MappingProxyType
 
 import structlog
@@ -50,14 +50,14 @@ class LocalDriver:
         default_user: str = "root",
         limits: str = "auto",
         output_max_bytes: int = 10 * 1024**2,
+        fetch_max_bytes: int = 10 * 1024**3,
         sandbox_max_age_s: float = 7 * 86_400,
         sandbox_max_bytes: int = 10 * 1024**3,
     ) -> None:
         self._root = os.path.abspath(data_dir)
-        self._options = Options(resources, host, dict(attributes), default_user, output_max_bytes)
+        self._options = Options(resources, host, dict(attributes), default_user, output_max_bytes, fetch_max_bytes)
         self._limits = limits
         self._pruning = (sandbox_max_age_s, sandbox_max_bytes)
-        self._messages: SimpleQueue[DriverEffect | Callable[[], None]] = SimpleQueue()
         self._agent: Agent | None = None
         self._thread: threading.Thread | None = None
 
@@ -69,14 +69,13 @@ class LocalDriver:
         for folder in FOLDERS:
             os.makedirs(f"{self._root}/{folder}", mode=0o755, exist_ok=True)
         _raise_descriptor_limit()
-        self._messages = SimpleQueue()
         agent_id = self._kept("agent_id", f"local-{uuid.uuid4().hex[:12]}")
         boot = boot_id()
         rebooted = self._kept("boot_id", boot) != boot
         replace(f"{self._root}/boot_id", boot.encode())
         limits = choose_limits(self._limits, f"chronos-{agent_id[-12:]}")
         pruner = Pruner(self._root, *self._pruning)
-        agent = Agent(self._root, agent_id, boot, rebooted, self._options, limits, pruner, _safely(post), self._leave)
+        agent = Agent(self._root, agent_id, boot, rebooted, self._options, limits, pruner, _safely(post))
         self._agent = agent
         log.info("tasks run on this machine", resources=str(self._options.total), limits=limits.name)
         self._thread = threading.Thread(target=self._run, args=(agent,), name="local-driver", daemon=True)
@@ -93,12 +92,9 @@ class LocalDriver:
         return new
 
     def perform(self, effect: DriverEffect) -> None:
-        self._leave(effect)
-
-    def _leave(self, message: DriverEffect | Callable[[], None]) -> None:
-        self._messages.put(message)
-        if self._agent is not None:
-            self._agent.watch.ring()
+        agent = self._agent
+        if agent is not None:  # else nobody is there to do it; whoever starts us asks what became of what
+            agent.leave(effect)
 
     def stop(self) -> None:
         agent, thread = self._agent, self._thread
@@ -140,25 +136,24 @@ class LocalDriver:
             agent.recover()
         except Exception:
             log.exception("what ran before could not be looked through")
-        messages = self._messages
         while not agent.stopping:
             try:
                 agent.tick(time.monotonic())
-                pause = 0.0 if not messages.empty() else agent.pause(time.monotonic())
+                pause = 0.0 if not agent.messages.empty() else agent.pause(time.monotonic())
                 for pid in agent.watch.wait(pause):
                     agent.ended(pid)
-                self._work_off(agent, messages)
+                self._work_off(agent)
             except Exception:
                 log.exception("the local driver stumbled and goes on")
                 time.sleep(0.05)
-        self._work_off(agent, messages)
+        self._work_off(agent)
 
     @staticmethod
-    def _work_off(agent: Agent, messages: SimpleQueue[DriverEffect | Callable[[], None]]) -> None:
+    def _work_off(agent: Agent) -> None:
         """Do what was asked, some of it; once stopped only acknowledge, or ends would be told once more for nothing."""
         for _ in range(TURN):
             try:
-                message = messages.get_nowait()
+                message = agent.messages.get_nowait()
             except Empty:
                 return
             if agent.stopping and not isinstance(message, Acknowledge):

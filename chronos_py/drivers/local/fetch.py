@@ -23,6 +23,7 @@ from chronos_py.model.job import Fetch
 
 CONNECT_S, READ_S, TOTAL_S = 10.0, 60.0, 3600.0
 CACHE_BYTES = 2 * 1024**3
+MAX_BYTES = 10 * 1024**3
 BLOCK = 256 * 1024
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _TROUBLE = (OSError, EOFError, ValueError, requests.RequestException, tarfile.TarError, zipfile.BadZipFile)
@@ -39,9 +40,11 @@ class Stopped(Exception):
 class Fetcher:
     """Fetches into sandboxes; files asked for with `cache` are kept in `folder` and brought once."""
 
-    def __init__(self, folder: Path, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, folder: Path, cache_bytes: int = CACHE_BYTES, max_bytes: int = MAX_BYTES) -> None:
+        """`max_bytes` bounds each file that comes over a network."""
         self._folder = folder
         self._cache_bytes = cache_bytes
+        self._max_bytes = max_bytes
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
 
@@ -69,7 +72,7 @@ class Fetcher:
         elif file.cache:
             self._from_cache(file.uri, target, stopped)
         else:
-            _bring(file.uri, target, stopped)
+            _bring(file.uri, target, stopped, self._max_bytes)
         if file.executable:
             target.chmod(0o755)
         elif file.extract:
@@ -86,7 +89,7 @@ class Fetcher:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 partial = self._folder / f"{kept.name}.{threading.get_ident()}.partial"
                 try:
-                    _bring(uri, partial, stopped)
+                    _bring(uri, partial, stopped, self._max_bytes)
                     partial.rename(kept)
                 finally:
                     partial.unlink(missing_ok=True)
@@ -165,24 +168,29 @@ def _copy(path: str, target: Path, become: tuple[str, ...]) -> None:
     target.chmod(0o644 | (os.stat(path).st_mode & 0o111))
 
 
-def _bring(uri: str, target: Path, stopped: Callable[[], bool]) -> None:
+def _bring(uri: str, target: Path, stopped: Callable[[], bool], limit: int) -> None:
     scheme = urlsplit(uri).scheme.lower()
     if scheme in ("http", "https"):
         with requests.get(uri, stream=True, timeout=(CONNECT_S, READ_S)) as answer:
             answer.raise_for_status()
-            _write(answer.iter_content(BLOCK), target, stopped)
+            _write(answer.iter_content(BLOCK), target, stopped, limit)
     elif scheme in ("ftp", "ftps"):
         with urllib.request.urlopen(uri, timeout=READ_S) as reply:
-            _write(iter(lambda: reply.read(BLOCK), b""), target, stopped)
+            _write(iter(lambda: reply.read(BLOCK), b""), target, stopped, limit)
     else:
         raise ValueError(f"there is no way to fetch by {scheme!r}")
 
 
-def _write(blocks: Iterable[bytes], target: Path, stopped: Callable[[], bool]) -> None:
+def _write(blocks: Iterable[bytes], target: Path, stopped: Callable[[], bool], limit: int) -> None:
+    """Count what arrives: a server's word for the length may be absent, wrong, or that of compressed content."""
+    size = 0
     with target.open("wb") as file:
         for block in blocks:
             if stopped():
                 raise Stopped
+            size += len(block)
+            if size > limit:
+                raise ValueError(f"it is larger than {limit} bytes")
             file.write(block)
 
 

@@ -78,14 +78,18 @@ class Launcher:
             raise CannotStart(text[0].upper() + text[1:]) from None
 
     def give(self, who: Account, sandbox: Sandbox) -> None:
-        """Let the task's user own its sandbox and what was brought into it, and nobody else see it. Raises OSError."""
+        """Let the task's user own what was brought into its sandbox, and nobody else see that. Raises OSError.
+
+        The sandbox itself becomes the user's once the shim has opened the outputs: as root it would follow a link
+        that another process of that user put in their place.
+        """
         if who.ids is None:
             return
         for folder, folders, files in os.walk(sandbox.path, topdown=False):
             for name in (*folders, *files):
                 os.lchown(os.path.join(folder, name), *who.ids)
         os.chmod(sandbox.path, 0o750)
-        os.chown(sandbox.path, *who.ids)
+        os.chown(sandbox.path, -1, who.ids[1])
 
     def start(self, task: Task, who: Account, sandbox: Sandbox) -> int:
         """Start the shim of a task whose folders are ready; return its process id. Raises OSError, CannotStart."""
@@ -102,7 +106,7 @@ class Launcher:
             variables["MESOS_SANDBOX"] = variables["SANDBOX"] = sandbox.path
             direct, behind = split_environment(variables)
             mask = "022" if who.ids is None else "0"  # the output's user may open /dev/stdout again
-            program = [*become, *with_variables(program, behind)]
+            program = [*who.take_over, *become, *with_variables(program, behind)]
             words = shim_words(sandbox.path, sandbox.live, mask, joined, program)
             return os.posix_spawn(
                 "/bin/sh",

@@ -7,6 +7,7 @@ import select
 import signal
 from collections.abc import Iterable
 from contextlib import suppress
+from threading import Lock
 
 from chronos_py.drivers.local.shim import NAME, WORDS
 
@@ -94,11 +95,14 @@ class Watch:
         self._poll.register(self._bell, select.EPOLLIN)
         self._pids: dict[int, int] = {}  # by pidfd
         self._unwatched: dict[int, str] = {}  # sandbox by pid
+        self._closing = Lock()
+        self._closed = False
 
     def ring(self) -> None:
-        """Wake the thread that waits; from any thread."""
-        with suppress(BlockingIOError, ValueError, OSError):
-            os.eventfd_write(self._bell, 1)
+        """Wake the thread that waits; from any thread. Once closed, the bell's number may be another file's."""
+        with self._closing, suppress(BlockingIOError):
+            if not self._closed:
+                os.eventfd_write(self._bell, 1)
 
     def add(self, pid: int, sandbox: str, *, child: bool) -> None:
         """Watch a shim; when it is no child of ours its number may be another process's by now."""
@@ -145,9 +149,11 @@ class Watch:
         return set(self._pids)
 
     def close(self) -> None:
-        self._poll.close()
-        for descriptor in (*self._pids, self._bell):
-            os.close(descriptor)
+        with self._closing:
+            self._closed = True
+            self._poll.close()
+            for descriptor in (*self._pids, self._bell):
+                os.close(descriptor)
 
 
 def _ended(pid: int) -> bool:

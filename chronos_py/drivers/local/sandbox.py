@@ -163,6 +163,13 @@ class Sandbox:
             return False
         return True
 
+    def clear_outputs(self) -> None:
+        """Remove files that were brought under the outputs' names: one would look like a claim, and a link would be
+        followed. Raises OSError, with its filename, for what is no file."""
+        for name in (CLAIM, "stderr"):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self.path}/{name}")
+
     # --- the record
 
     def note(self, line: bytes) -> None:

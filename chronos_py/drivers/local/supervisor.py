@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -19,7 +18,7 @@ from chronos_py.drivers.local.fetch import Fetcher, FetchFailed, Stopped
 from chronos_py.drivers.local.launch import CannotStart, Launcher
 from chronos_py.drivers.local.outcomes import Outcome
 from chronos_py.drivers.local.processes import Watch, reap, signal_group
-from chronos_py.drivers.local.sandbox import CLAIM, Sandbox, now
+from chronos_py.drivers.local.sandbox import Sandbox, now
 from chronos_py.drivers.local.stopping import Stopper
 from chronos_py.drivers.local.users import Account
 from chronos_py.drivers.local.workers import Workers
@@ -118,11 +117,16 @@ class Supervisor:
             return
         if problem:
             self._not_started(attempt, outcomes.failed("FETCH_FAILED", problem))
-        else:
-            with suppress(FileNotFoundError):  # an archive's file of that name would look like a claim
-                os.unlink(f"{attempt.sandbox.path}/{CLAIM}")
-            self.prepare_batch()
-            self._start(task, who, attempt)
+            return
+        try:
+            attempt.sandbox.clear_outputs()
+        except OSError as error:
+            name = os.path.basename(error.filename)
+            text = f"Could not use what was fetched: {name!r} is where the task's output belongs"
+            self._not_started(attempt, outcomes.failed("FETCH_FAILED", text))
+            return
+        self.prepare_batch()
+        self._start(task, who, attempt)
 
     def _start(self, task: Task, who: Account, attempt: Attempt) -> None:
         try:

@@ -15,12 +15,16 @@ class NoSuchUser(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`become` is put before the program; empty when nothing needs to change. `ids` owns the sandbox, or None."""
+    """`become` is put before the program; empty when nothing needs to change. `ids` owns the sandbox, or None.
+
+    `take_over`, put before that, makes the present folder the user's.
+    """
 
     name: str
     home: str
     become: tuple[str, ...] = ()
     ids: tuple[int, int] | None = None
+    take_over: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=1000)
@@ -48,7 +52,9 @@ def account(user: str, default: str) -> Account:
     if setpriv is None:
         raise NoSuchUser(f"becoming {user!r} needs the program setpriv, which this machine lacks")
     become = (setpriv, f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", "--")
-    return Account(entry.pw_name, entry.pw_dir, become, (entry.pw_uid, entry.pw_gid))
+    chown = shutil.which("chown") or "/bin/chown"  # not by the task's PATH: it is still root that looks
+    take_over = ("/bin/sh", "-c", '"$0" "$1" . && shift && exec "$@"', chown, f"{entry.pw_uid}:{entry.pw_gid}")
+    return Account(entry.pw_name, entry.pw_dir, become, (entry.pw_uid, entry.pw_gid), take_over)
 
 
 def _entry_of(uid: int) -> pwd.struct_passwd:
