@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -21,7 +22,8 @@ from chronos_py.api.transport import answer, consume_json, json_body, nothing
 from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput, Overloaded, UnknownJob, UnknownRun, UnknownTask
 from chronos_py.model.documents import read_job
-from chronos_py.model.messages import KillRun, SubmitJob
+from chronos_py.model.job import Counters, Job, JobState
+from chronos_py.model.messages import ChangeJob, KillRun
 from chronos_py.model.render import render_job
 from chronos_py.model.run import Outcome, Run, Trigger
 from chronos_py.model.schemas import JOB_FIELDS
@@ -123,16 +125,21 @@ class RunsApi:
     def patch(self, name: str) -> ResponseReturnValue:
         """Change the fields that are given, null back to its default; all others stay as they are."""
         consume_json()
-        changes, view = json_body(), self._view(name)
+        changes = json_body()
         if not isinstance(changes, dict):
             raise InvalidInput("body", changes, "must be a JSON object")
         for field in changes.keys() - JOB_FIELDS:
             raise InvalidInput(field, changes[field], "is no field of a job")
         if changes.get("name", name) != name:
             raise InvalidInput("name", changes["name"], "a job cannot be renamed")
-        document = json.loads(render_job(view, 3)) | {"async": view.job.is_async}
-        if view.job.epsilon is not None:
-            document["epsilon"] = view.job.epsilon
+        self.backend.call(ChangeJob(name, partial(self._changed, changes)))
+        return nothing()
+
+    def _changed(self, changes: dict[str, Any], job: Job, state: JobState) -> tuple[Job, Counters]:
+        """Return a job and its counters with some fields changed; the engine calls this with what is there then."""
+        document = json.loads(render_job(JobView(job, state, job.schedule), 3)) | {"async": job.is_async}
+        if job.epsilon is not None:
+            document["epsilon"] = job.epsilon
         if changes.get("schedule") is not None:
             document.pop("parents", None)
         elif changes.get("parents") is not None:
@@ -146,8 +153,7 @@ class RunsApi:
         if "schedule" not in document and "parents" not in document:
             raise InvalidInput("schedule", None, "a job needs a schedule or parents")
         read = read_job(document, 3, self.settings.defaults, self.backend.now(), every_field=True)
-        self.backend.call(SubmitJob(replace(read.job, extra=view.job.extra), read.counters))
-        return nothing()
+        return replace(read.job, extra=job.extra), read.counters
 
     def why_job(self, name: str) -> ResponseReturnValue:
         """Say when a job runs next, and what its runs wait for."""

@@ -29,6 +29,15 @@ class SubmitJob:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeJob:
+    """Change a job as it is at that moment: `change` makes the new definition and counters from the present ones, or
+    raises. Unless it changes the schedule itself, the position in it stays (answer: None)."""
+
+    name: str
+    change: Callable[[Job, JobState], tuple[Job, Counters]]
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteJob:
     name: str
 
@@ -136,7 +145,16 @@ class HistoryWritten:
 
 
 Request = (
-    SubmitJob | DeleteJob | RunJob | MarkSuccess | KillTasks | KillRun | ReportResult | ReportProgress | PurgeTasks
+    SubmitJob
+    | ChangeJob
+    | DeleteJob
+    | RunJob
+    | MarkSuccess
+    | KillTasks
+    | KillRun
+    | ReportResult
+    | ReportProgress
+    | PurgeTasks
 )
 DriverEvent = DriverReady | DriverLost | OffersReceived | OfferRescinded | StatusUpdate
 Event = Request | DriverEvent | HistoryWritten

@@ -7,8 +7,9 @@ from dataclasses import replace
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.errors import InvalidInput, Overloaded, UnknownJob, UnknownRun
 from chronos_py.model.history import RunRecord
-from chronos_py.model.job import Job, JobState, Token
+from chronos_py.model.job import Counters, Job, JobState, Token
 from chronos_py.model.messages import (
+    ChangeJob,
     DeleteJob,
     KillRun,
     KillTasks,
@@ -46,21 +47,32 @@ class Admission:
     def submit(self, request: SubmitJob, now: Millis) -> bool:
         """Create or replace a job; return True for a new one. Raises InvalidInput and GraphError."""
         job, entry = request.job, self.book.jobs.get(request.job.name)
-        new = entry is None
-        if new and request.check_new is not None:
+        if entry is None and request.check_new is not None:
             request.check_new(job, now)
+        kept = entry is not None and self._same_schedule(entry, job)
+        self._define(entry, job, request.counters, kept, now)
+        return entry is None
+
+    def change(self, request: ChangeJob, now: Millis) -> None:
+        """Replace a job by what `change` makes of it. Raises UnknownJob, InvalidInput and GraphError."""
+        entry = self._entry(request.name)
+        job, counters = request.change(entry.job, entry.state)
+        untouched = (job.schedule, job.schedule_zone) == (entry.job.schedule, entry.job.schedule_zone)
+        self._define(entry, job, counters, untouched or self._same_schedule(entry, job), now)
+
+    def _define(self, entry: Entry | None, job: Job, past: Counters, kept: bool, now: Millis) -> None:
+        """Check a definition and put it in place. `kept`: its schedule goes on where it stands."""
+        new = entry is None
         if job.parents is not None:
             job = replace(job, parents=tuple(dict.fromkeys(job.parents)), schedule=None, schedule_zone="")
             self.book.graph.check(job.name, job.parents or (), new=new)
         self._check_epsilon(job)
-        kept = entry is not None and self._same_schedule(entry, job)
         if entry is not None and kept:
             job = replace(job, schedule=entry.job.schedule)
         remaining = None if kept else self._check_schedule(job, now)
         state = entry.state if entry else JobState(
             sequence=self.book.number_job(), last_scheduled_id=self.book.id_floor
         )  # fmt: skip
-        past = request.counters
         state = replace(
             state,
             success_count=past.success_count,
@@ -80,7 +92,6 @@ class Admission:
                 advanced=False,
             )
         self._replace(entry or Entry(job, state), job, state, now)
-        return new
 
     def _same_schedule(self, entry: Entry, job: Job) -> bool:
         """Tell whether a document repeats the schedule as the server shows it: then its position is kept."""

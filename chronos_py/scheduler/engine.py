@@ -14,6 +14,7 @@ from chronos_py.clock import Millis
 from chronos_py.errors import ChronosError
 from chronos_py.model.job import Job, JobState
 from chronos_py.model.messages import (
+    ChangeJob,
     DeleteJob,
     DriverLost,
     DriverReady,
@@ -133,6 +134,8 @@ class Engine:
                 return self.admission.run(event, now)
             case SubmitJob():
                 return self.admission.submit(event, now)
+            case ChangeJob():
+                return self.admission.change(event, now)
             case DeleteJob():
                 return self.admission.delete(event, now)
             case MarkSuccess():

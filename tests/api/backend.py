@@ -22,7 +22,7 @@ from chronos_py.errors import (
 )
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.job import JobState
-from chronos_py.model.messages import DeleteJob, KillRun, KillTasks, MarkSuccess, Request, RunJob, SubmitJob
+from chronos_py.model.messages import ChangeJob, DeleteJob, KillRun, KillTasks, MarkSuccess, Request, RunJob, SubmitJob
 from chronos_py.model.run import Phase, Run, Trigger
 from chronos_py.model.view import JobView, View
 from chronos_py.persistence.base import RunQuery
@@ -98,7 +98,8 @@ class FakeBackend:
         if self.failing is not None:
             raise self.failing
         answer = self._carry_out(request)
-        self.requests.append(request)
+        if not isinstance(request, ChangeJob):  # its outcome is kept instead
+            self.requests.append(request)
         return answer
 
     def _carry_out(self, request: Request) -> Any:
@@ -106,6 +107,13 @@ class FakeBackend:
         match request:
             case SubmitJob():
                 return self._submit(request)
+            case ChangeJob():
+                if request.name not in jobs:
+                    raise UnknownJob(request.name)
+                job, counters = request.change(jobs[request.name].job, jobs[request.name].state)
+                request = SubmitJob(job, counters)
+                self._submit(request)
+                self.requests.append(request)
             case MarkSuccess():
                 return request.name in jobs
             case KillRun():
