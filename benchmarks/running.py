@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.rows import Row
 from chronos_py.clock import Millis
 from chronos_py.drivers.base import DriverStatus, Post
+from chronos_py.inbox import Posted
 from chronos_py.model.job import Job
 from chronos_py.model.messages import DriverEffect, DriverReady, Launch, OffersReceived, StatusUpdate, SubmitJob
 from chronos_py.model.offer import Offer
@@ -18,7 +19,7 @@ from chronos_py.model.run import TaskState
 from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.sqlite import SqliteJobStore
-from chronos_py.service import Posted, Service
+from chronos_py.service import Service
 
 NEW_YEAR: Millis = 1_767_225_600_000
 AGENTS = 100

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -22,6 +21,8 @@ from chronos_py.clock import Clock, Millis
 from chronos_py.drivers.base import Driver, DriverStatus
 from chronos_py.election import Leadership, SoleLeader
 from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable, UnknownTask
+from chronos_py.feed import Subscription
+from chronos_py.inbox import Inbox, Posted, answer
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.messages import DriverReady, Effect, Event, HistoryWritten, Notify, Put, Request, Revive
 from chronos_py.model.run import Outcome
@@ -57,95 +58,6 @@ class NoGauges:
         """Keep nothing."""
 
 
-@dataclass(slots=True)
-class Posted:
-    """An event in the inbox; `answer` is set when a caller waits for it."""
-
-    event: Event
-    answer: Future[Any] | None = None
-
-
-class Inbox:
-    """Two banks: writers fill one while the service empties the other, so that nobody waits for a turn to end."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._bank: list[Posted] = []
-        self._filled = threading.Condition()
-        self._poked = False
-        self._urgent = False  # somebody waits for an answer
-
-    def __len__(self) -> int:
-        return len(self._bank)
-
-    def put(self, item: Posted) -> None:
-        """Add an event. Raises Overloaded for a request when the bank is full; a driver's events always fit, for
-        their number is bound by what was launched and offered."""
-        with self._filled:
-            if item.answer is not None and len(self._bank) >= self._limit:
-                raise Overloaded(f"{len(self._bank)} requests wait already")
-            self._bank.append(item)
-            if item.answer is not None and not self._urgent:
-                self._urgent = True
-                self._filled.notify()
-            elif len(self._bank) == 1:
-                self._filled.notify()
-
-    def poke(self) -> None:
-        """Wake the service though nothing was added."""
-        with self._filled:
-            self._poked = self._urgent = True
-            self._filled.notify()
-
-    def gather(self, seconds: float) -> None:
-        """Wait up to `seconds` for more to arrive, less when somebody waits for an answer."""
-        with self._filled:
-            if not self._urgent and seconds > 0:
-                self._filled.wait_for(lambda: self._urgent, seconds)
-
-    def wait(self, seconds: float) -> None:
-        """Wait up to `seconds` for something to arrive."""
-        with self._filled:
-            if not self._bank and not self._poked and seconds > 0:
-                self._filled.wait(seconds)
-
-    def swap(self, timeout: float) -> list[Posted]:
-        """Return all that has arrived, waiting up to `timeout` seconds for something."""
-        with self._filled:
-            if not self._bank and not self._poked and timeout > 0:
-                self._filled.wait(timeout)
-            self._poked = self._urgent = False
-            bank, self._bank = self._bank, []
-            return bank
-
-
-class Subscription:
-    """A bounded stream of changes for one reader; a slow reader misses the oldest and is told how many."""
-
-    def __init__(self, close: Callable[[Subscription], None], limit: int = 1000) -> None:
-        self._items: deque[tuple[str, dict[str, Any]]] = deque(maxlen=limit)
-        self._filled = threading.Condition()
-        self._close = close
-        self.missed = 0
-
-    def put(self, kind: str, detail: dict[str, Any]) -> None:
-        with self._filled:
-            if len(self._items) == self._items.maxlen:
-                self.missed += 1
-            self._items.append((kind, detail))
-            self._filled.notify()
-
-    def get(self, timeout: float) -> tuple[str, dict[str, Any]] | None:
-        """Return the next change, None when none came within `timeout` seconds."""
-        with self._filled:
-            if not self._items:
-                self._filled.wait(timeout)
-            return self._items.popleft() if self._items else None
-
-    def close(self) -> None:
-        self._close(self)
-
-
 class WaitingView:
     """Looks like a mapping from run number to Waiting; made when asked for."""
 
@@ -165,10 +77,7 @@ class WaitingView:
         return isinstance(number, int) and self._service.why(number) is not None
 
 
-@dataclass(slots=True)
-class _Batch:
-    posted: list[Posted]
-    results: list[tuple[Posted, Any, BaseException | None]] = field(default_factory=list)
+Results = list[tuple[Posted, Any, BaseException | None]]
 
 
 class Service:
@@ -257,12 +166,12 @@ class Service:
         except after a time-out, when the request may still be carried out."""
         if not self._leading:
             raise NotLeader(f"this node does not lead: {self._problem}")
-        answer: Future[Any] = Future()
-        self._inbox.put(Posted(request, answer))
+        reply: Future[Any] = Future()
+        self._inbox.put(Posted(request, reply))
         try:
-            return answer.result(timeout)
+            return reply.result(timeout)
         except TimeoutError:
-            answer.cancel()
+            reply.cancel()
             raise Overloaded(f"no answer within {timeout:g} s") from None
 
     def now(self) -> Millis:
@@ -417,45 +326,50 @@ class Service:
         posted = self._inbox.swap(timeout)
         began = self._monotonic()
         self._last_turn = began
-        batch = self._handle(posted)
+        try:
+            results = self._handle(posted)
+        except Exception as error:
+            for item in posted:  # nothing of this turn counts, whoever waits must not wait for his time-out
+                answer(item, None, StoreUnavailable(f"the turn failed, nothing was changed: {error}"))
+            raise
         handled = self._monotonic()
         turn = self._engine.flush()
         try:
             if turn.changes:
                 self._store.commit(self._epoch, turn.changes)
         except Exception as error:  # whatever it is, nothing of this turn counts
-            for item, _, _ in batch.results:
-                _answer(item, None, error)
+            for item, _, _ in results:
+                answer(item, None, error)
             raise
         committed = self._monotonic()
         self._publish(turn)
         self._after_commit(turn)
-        for item, value, problem in batch.results:
-            _answer(item, value, problem)
+        for item, value, problem in results:
+            answer(item, value, problem)
         if turn.changes or posted:
             self._gauges.turn(len(posted), len(turn.changes), handled - began, committed - handled)
         return len(posted)
 
-    def _handle(self, posted: list[Posted]) -> _Batch:
+    def _handle(self, posted: list[Posted]) -> Results:
         """Let the engine take all events and what is due. An event that it cannot digest is set aside, and the turn
         begun again from the store without it: one bad event must not stop the others."""
         while True:
-            batch, offers, item = _Batch(posted), dict(self._engine.offers), None
+            results, offers, item = list[tuple[Posted, Any, BaseException | None]](), dict(self._engine.offers), None
             try:
                 for item in posted:
                     now = self._clock.now()
                     try:
-                        batch.results.append((item, self._engine.handle(item.event, now), None))
+                        results.append((item, self._engine.handle(item.event, now), None))
                     except ChronosError as error:
-                        batch.results.append((item, None, error))
+                        results.append((item, None, error))
                 item = None
                 self._engine.advance(self._clock.now())
-                return batch
+                return results
             except Exception as error:
                 if item is None:
                     raise
                 log.exception("an event could not be handled and is left out", event_type=type(item.event).__name__)
-                _answer(item, None, error)
+                answer(item, None, error)
                 posted = [other for other in posted if other is not item]
                 self._reload(offers)
 
@@ -564,15 +478,6 @@ def no_collection() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def _answer(item: Posted, value: Any, problem: BaseException | None) -> None:
-    if item.answer is None or not item.answer.set_running_or_notify_cancel():
-        return
-    if problem is None:
-        item.answer.set_result(value)
-    else:
-        item.answer.set_exception(problem)
 
 
 def _log_notice(notice: Notify) -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from chronos_py.errors import StoreUnavailable
+from chronos_py.inbox import Posted
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.job import CatchUp, Job
 from chronos_py.model.messages import (
@@ -29,7 +30,7 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.run import Outcome, TaskState, Trigger
 from chronos_py.scheduler.book import Policy
-from chronos_py.service import Posted, Service
+from chronos_py.service import Service
 from tests.fakes import FakeClock, FakeDriver, FakeOutbox, FakeStore, FakeTask
 
 PERIODS = ("PT7S", "PT30S", "PT1M", "PT5M")

@@ -15,6 +15,7 @@ from chronos_py.errors import (
     StoreUnavailable,
     UnknownJob,
 )
+from chronos_py.inbox import Posted
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.job import CatchUp, Job, JobState, OnUncertain
 from chronos_py.model.messages import (
@@ -32,7 +33,7 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.run import Outcome, Phase, TaskState
 from chronos_py.scheduler.book import Policy
-from chronos_py.service import Posted, Service
+from chronos_py.service import Service
 from tests.builders import a_job
 from tests.fakes import NEW_YEAR, FakeClock, FakeDriver, FakeOutbox, FakeStore, FakeTask
 
@@ -72,6 +73,14 @@ class Bench:
         self.service._inbox.put(Posted(request, answer))
         self.turn()
         return answer.result(0)
+
+    def step_for(self, request: Request) -> None:
+        """Hand in a request and do one turn, whatever becomes of it; `reply` is what the caller has."""
+        from concurrent.futures import Future
+
+        self.reply: Future[Any] = Future()
+        self.service._inbox.put(Posted(request, self.reply))
+        self.service.step()
 
     def add(self, *jobs: Job) -> None:
         for job in jobs:
@@ -655,6 +664,17 @@ def test_a_commit_that_fails_costs_a_request_but_no_launch(bench: Bench) -> None
     revived = [effect for effect in bench.driver.effects if isinstance(effect, Revive)]
     assert revived
     assert not bench.launched("a")
+
+
+def test_everybody_is_answered_when_a_turn_cannot_even_be_begun_again(bench: Bench) -> None:
+    def gone() -> Any:
+        raise StoreUnavailable("store gone")
+
+    bench.service._inbox.put(Posted(StatusUpdate(["not", "a", "text"], TaskState.RUNNING)))  # type: ignore[arg-type]
+    bench.store.load = gone  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        bench.step_for(RunJob("a"))
+    assert isinstance(bench.reply.exception(0), StoreUnavailable)
 
 
 def test_higher_priority_goes_first(bench: Bench) -> None:
