@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chronos_py.clock import Millis, iso_utc
+from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput, Overloaded, UnknownJob, UnknownRun
 from chronos_py.model.history import RunRecord
 from chronos_py.model.job import Counters, Job, JobState, Token
@@ -23,7 +23,7 @@ from chronos_py.model.messages import (
 from chronos_py.model.run import Outcome, Phase, Run, Trigger
 from chronos_py.scheduler import dependencies
 from chronos_py.scheduler.book import Book, Entry
-from chronos_py.scheduler.lifecycle import Lifecycle
+from chronos_py.scheduler.lifecycle import Lifecycle, counted_success
 from chronos_py.scheduler.release import Releaser, lateness_limit
 from chronos_py.scheduler.schedule import check_schedule, parse_schedule
 
@@ -207,15 +207,7 @@ class Admission:
         if entry is None:
             return False
         number, state = self.book.number_run(), entry.state
-        self.book.put_state(
-            entry,
-            replace(
-                state,
-                success_count=state.success_count + 1,
-                errors_since_last_success=0,
-                last_success=iso_utc(now),
-            ),
-        )
+        self.book.put_state(entry, counted_success(state, now))
         self.book.record(
             RunRecord(
                 run=number,

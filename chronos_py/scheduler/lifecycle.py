@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import AttemptRecord, RunRecord
-from chronos_py.model.job import OnUncertain, Token
+from chronos_py.model.job import JobState, OnUncertain, Token
 from chronos_py.model.messages import Acknowledge, Kill, Notify, Reconcile, StatusUpdate
 from chronos_py.model.run import Outcome, Phase, Run, TaskId, TaskState, Trigger
 from chronos_py.scheduler.book import Book, Entry
@@ -34,6 +34,16 @@ _OUTCOMES = {
     TaskState.GONE: Outcome.LOST,
     TaskState.GONE_BY_OPERATOR: Outcome.LOST,
 }
+
+
+def counted_success(state: JobState, now: Millis) -> JobState:
+    """Return a job's state after one more success, with a run or without."""
+    return replace(
+        state,
+        success_count=state.success_count + 1,
+        errors_since_last_success=0,
+        last_success=iso_utc(now),
+    )
 
 
 class Lifecycle:
@@ -276,13 +286,7 @@ class Lifecycle:
         state = entry.state
         self.book.put_state(
             entry,
-            replace(
-                state,
-                success_count=state.success_count + 1,
-                errors_since_last_success=0,
-                last_success=iso_utc(now),
-                elements_processed=state.elements_processed + run.elements_processed,
-            ),
+            replace(counted_success(state, now), elements_processed=state.elements_processed + run.elements_processed),
         )
         self._release_children(entry, run, now)
 
