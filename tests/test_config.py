@@ -103,7 +103,8 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path):
 
 
 def test_unknown_variables_are_left_alone():
-    settle({}, {"CHRONOS_PORT": "tcp://10.0.0.1:4400", "CHRONOS_SERVICE_HOST": "10.0.0.1"})
+    settings = settle({}, {"CHRONOS_PORT": "tcp://10.0.0.1:4400", "CHRONOS_SERVICE_HOST": "10.0.0.1"})
+    assert settings.values == settle({}, {}).values
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from chronos_py.api import create_app
 from chronos_py.api.openapi import openapi_document
@@ -20,8 +21,7 @@ INSIDE = {"/api/openapi.json", "/api/docs"}
 
 
 def test_it_is_valid_openapi():
-    validator = pytest.importorskip("openapi_spec_validator")
-    validator.validate(openapi_document())
+    assert list(OpenAPIV30SpecValidator(openapi_document()).iter_errors()) == []
 
 
 def test_every_path_of_ours_is_described_and_no_other():

@@ -63,4 +63,5 @@ def test_a_document_with_every_field_survives_either_line(document: dict[str, An
         first = read_job(document, 3, DEFAULTS, NEW_YEAR, every_field=True)
     except InvalidInput:
         assume(False)
-    render_job(shown(first), line, mirrored=True).decode("utf-8")
+    shown_again = json.loads(render_job(shown(first), line, mirrored=True).decode("utf-8"))
+    assert shown_again["name"] == first.job.name

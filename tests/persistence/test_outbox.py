@@ -273,7 +273,9 @@ def test_stopping_leaves_the_rest_to_the_next_start(make: Callable[..., Rig]) ->
 
 
 def test_a_writer_that_never_started_can_be_stopped(make: Callable[..., Rig]) -> None:
-    make().writer.stop()
+    writer = make().writer
+    writer.stop()
+    assert writer.lag() == 0
 
 
 def _key(record: HistoryRecord) -> tuple[int, int | None]:

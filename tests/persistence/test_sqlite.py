@@ -248,6 +248,7 @@ def test_a_lock_is_not_handed_down_to_programs_that_are_started(path: Path) -> N
     with subprocess.Popen(["sleep", "60"], close_fds=False) as task:
         store.close()
         SqliteJobStore(path).close()
+        assert task.poll() is None  # it lives and does not hold the lock
         task.kill()
 
 
