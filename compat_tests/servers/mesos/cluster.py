@@ -29,6 +29,13 @@ ZK_SESSION = "4secs"
 END_S = 15
 
 
+def _ask(method: str, url: str, **options: Any) -> requests.Response:
+    """Send a request on a connection of its own: the other end may be killed and started again."""
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy stands between processes of one machine
+        return session.request(method, url, **options)
+
+
 class MesosCluster:
     """A master, or several, and agents; runs from entering the context to its end.
 
@@ -75,9 +82,6 @@ class MesosCluster:
         self._timeout = timeout
         self._id = secrets.token_hex(6)
         self._running: Keeper | None = None
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxy stands between processes of one machine
-        self._session.headers["Connection"] = "close"  # the other end may be killed and started again
 
     # --- life
 
@@ -120,7 +124,6 @@ class MesosCluster:
         keeper, self._running = self._running, None
         if keeper is not None:
             keeper.close()
-        self._session.close()
 
     @property
     def work_dir(self) -> Path:
@@ -332,14 +335,14 @@ class MesosCluster:
 
     def get(self, path: str, master: int | None = None, agent: int | None = None, timeout: float = 5) -> Any:
         """Return the JSON of an endpoint of the leading master, of master i or of agent i."""
-        answer = self._session.get(self._url(path, master, agent), timeout=timeout)
+        answer = _ask("GET", self._url(path, master, agent), timeout=timeout)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
     def operator(self, call: Mapping[str, Any], agent: int | None = None, timeout: float = 10) -> Any:
         """Make a v1 operator call, {"type": "GET_TASKS"}, to the leading master or to agent i; return its answer."""
         headers = {"Accept": "application/json"}
-        answer = self._session.post(self._url("/api/v1", None, agent), json=call, headers=headers, timeout=timeout)
+        answer = _ask("POST", self._url("/api/v1", None, agent), json=call, headers=headers, timeout=timeout)
         if not answer.ok:
             raise MesosError(f"{call.get('type')}: HTTP {answer.status_code} {answer.text}")
         return answer.json() if answer.content else None
