@@ -307,4 +307,4 @@ def task(task_id: str, offer: Event, command: str = "true", cpus: float = 0.1, m
 
 def total(offer: Event, name: str) -> float:
     """The sum of an offer's scalars of that name."""
-    return round(sum(r["scalar"]["value"] for r in offer["resources"] if r["name"] == name and "scalar" in r), 3)
+    return round(sum(float(r["scalar"]["value"]) for r in offer["resources"] if r["name"] == name and "scalar" in r), 3)

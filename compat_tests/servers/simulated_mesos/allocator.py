@@ -41,7 +41,9 @@ class Allocator:
         made: dict[Framework, list[Offer]] = {}
         alone = len(clients) == 1
         for agent in agents:
-            for role, framework in clients if alone else sorted(clients, key=lambda pair: self._due(*pair, whole)):
+            for role, framework in (
+                clients if alone else sorted(clients, key=lambda pair: self._due(pair[0], pair[1], whole))
+            ):
                 if agent.has_gpus and not framework.knows_gpus:
                     continue
                 bag = agent.free.allocatable_to(role, framework.is_refined)
@@ -107,9 +109,7 @@ class Allocator:
 
     def _inverse(self, frameworks: list[Framework]) -> None:
         """Ask frameworks to leave agents that will be unavailable, once each."""
-        agents = [
-            agent for agent in self._master.agents.values() if agent.unavailability and agent.state == "registered"
-        ]
+        agents = [a for a in self._master.agents.values() if a.unavailability and a.state == "registered"]
         for framework in frameworks if agents else ():
             asked = {offer.agent for offer in framework.inverse_offers.values()}
             found = []

@@ -145,7 +145,7 @@ class Control:
         return again.id
 
     def unavailability(self, agent: int | str, start: float | None = None, seconds: float | None = None) -> None:
-        """Plan maintenance from `start` (seconds since 1970), for ever or so many seconds; without a start take it back."""
+        """Plan maintenance from `start` (seconds since 1970), for ever or so many seconds; None ends it."""
         window: Message | None = None
         if start is not None:
             window = {"start": {"nanoseconds": int(start * 1e9)}}
@@ -172,7 +172,7 @@ class Control:
 
     # --- updates -------------------------------------------------------------------------
     def burst(self, count: int, direct: bool = True) -> int:
-        """So many updates for running tasks, in turn; direct ones do not wait for the acknowledgement of those before."""
+        """So many updates for running tasks, in turn; direct ones do not wait for acknowledgements."""
         running = [
             (framework, task)
             for framework in self._master.frameworks.values()
@@ -267,7 +267,7 @@ class Control:
                 framework.connection.cut()
 
     def fail_calls(self, action: str, count: int = 1, kind: str | None = None, after: bool = False) -> None:
-        """Play `503`, `500`, `hang` or `cut` on the next calls, of one kind or any, before or after they take effect."""
+        """Play `503`, `500`, `hang` or `cut` on the next calls (of a kind or any), before or after they take effect."""
         self._faults.plan(CallFault(kind, action, count, after))
 
     def heal(self) -> None:
@@ -289,7 +289,7 @@ class Control:
         chunk: str | None = None,
         framework_id: str | None = None,
     ) -> int:
-        """Send an event of any kind, a record of any text, or (base 64) any bytes instead of a chunk; return to how many."""
+        """Send any event, a record of any text, or (base 64) any bytes instead of a chunk; return to how many."""
         found = [framework for framework in self._frameworks(framework_id) if framework.connection is not None]
         for framework in found:
             assert framework.connection is not None

@@ -141,7 +141,7 @@ class Master:
         ]
 
     def set_unavailability(self, agent: Agent, unavailability: Message | None) -> None:
-        """Plan maintenance of an agent: its offers are rescinded and made again with the window; inverse offers follow."""
+        """Plan maintenance: the agent's offers are rescinded and made again with the window; inverse offers follow."""
         agent.unavailability = unavailability
         for offer in list(agent.offers.values()):
             self.withdraw(offer, rescind=True)

@@ -22,7 +22,7 @@ class SimulatedMesos:
     """A master at `address` ("127.0.0.1:port"); `pid` is its process, which does not outlive this one.
 
     Start it in a thread that lives as long as it is needed. Any command of `control.Control` is a method here, with
-    keyword arguments: `simulator.lose_agent(agent=0)`. Such a call raises RuntimeError with the answer if it is refused.
+    keyword arguments: `simulator.lose_agent(agent=0)`. It raises RuntimeError with the answer if it is refused.
     """
 
     def __init__(self, settings: Settings | None = None, **changes: Any) -> None:
