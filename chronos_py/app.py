@@ -18,7 +18,8 @@ from chronos_py.api.auth import with_credentials
 from chronos_py.api.backend import ApiSettings
 from chronos_py.api.transport import closing
 from chronos_py.clock import SystemClock
-from chronos_py.config import Settings
+from chronos_py.config import BadSetting, Settings
+from chronos_py.drivers.base import Driver
 from chronos_py.drivers.local import LocalDriver, detect_resources
 from chronos_py.election import SoleLeader
 from chronos_py.errors import StoreUnavailable
@@ -74,6 +75,64 @@ def resources_of(settings: Settings) -> Resources:
     )
 
 
+def local_driver(settings: Settings) -> Driver:
+    """Return the driver that runs tasks on this machine."""
+    megabyte = 1024 * 1024
+    return LocalDriver(
+        settings.folder,
+        resources_of(settings),
+        host=settings.host,
+        attributes=settings.attribute_map,
+        default_user=settings.user,
+        limits=settings.task_limits,
+        output_max_bytes=settings.output_max_size * megabyte,
+        sandbox_max_age_s=settings.sandbox_max_age,
+        sandbox_max_bytes=settings.sandbox_max_size * megabyte,
+    )
+
+
+def mesos_driver(settings: Settings, port: int) -> Driver:
+    """Return the driver that runs tasks on a Mesos cluster.
+
+    Raises BadSetting for a secret or certificate file, or a master, that cannot be used.
+    """
+    from chronos_py.drivers.mesos import MesosDriver, MesosSettings  # not needed, and not loaded, for one machine
+
+    try:
+        return MesosDriver(
+            MesosSettings(
+                master=settings.master,
+                name=settings.mesos_framework_name,
+                user=settings.user,
+                roles=settings.roles,
+                failover_timeout=settings.failover_timeout,
+                checkpoint=settings.mesos_checkpoint,
+                principal=settings.mesos_authentication_principal,
+                secret=_secret(settings.mesos_authentication_secret_file),
+                hostname=settings.host,
+                webui_url=settings.webui_url or f"http://{settings.host}:{port}",
+                gpus=settings.mesos_gpus,
+                reserved_first=settings.resource_order == "reserved",
+                tls=settings.mesos_tls,
+                ca_file=settings.mesos_ca_file,
+            )
+        )
+    except ValueError as error:
+        raise BadSetting("master", settings.master, str(error)) from None
+    except OSError as error:  # that the TLS context is made from
+        raise BadSetting("mesos_ca_file", settings.mesos_ca_file, str(error)) from None
+
+
+def _secret(file: str) -> str:
+    """Read the principal's secret; a line's end after it does not belong to it. Raises BadSetting."""
+    if not file:
+        return ""
+    try:
+        return Path(file).read_text("utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting("mesos_authentication_secret_file", file, f"cannot be read: {error}") from None
+
+
 def build(settings: Settings, port: int, stopping: threading.Event | None = None) -> Server:
     """Make and start all parts. Open streams end when `stopping` is set.
 
@@ -91,18 +150,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         service.history_written(up_to)  # which is made below
 
     writer = HistoryWriter(history, written, store.read_outbox)
-    megabyte = 1024 * 1024
-    driver = LocalDriver(
-        folder,
-        resources_of(settings),
-        host=settings.host,
-        attributes=settings.attribute_map,
-        default_user=settings.user,
-        limits=settings.task_limits,
-        output_max_bytes=settings.output_max_size * megabyte,
-        sandbox_max_age_s=settings.sandbox_max_age,
-        sandbox_max_bytes=settings.sandbox_max_size * megabyte,
-    )
+    driver = local_driver(settings) if settings.master == "local" else mesos_driver(settings, port)
     service = Service(
         store=store,
         driver=driver,

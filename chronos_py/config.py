@@ -22,7 +22,12 @@ Use = Literal["used", "idle", "refused"]  # idle: accepted, without effect as ye
 
 GREATEST = 2**31 - 1  # of numbers without a limit of their own
 NO_TLS = "TLS is not in this version: let a proxy in front of the server do it, and leave this flag out"
-ONE_MACHINE = "this version runs tasks on the machine it stands on, --master local, and keeps its state in --data_dir"
+ONE_MACHINE = "this version keeps its state in --data_dir"
+
+_HOST = r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])"
+_MASTER = re.compile(rf"(?:https?://)?{_HOST}(?::\d{{1,5}})?/?|(?:zk|zoo)://(?:[^/@\s]+@)?{_HOST}(?::\d{{1,5}})?"
+                     rf"(?:,{_HOST}(?::\d{{1,5}})?)*/[^\s?#]+", re.ASCII)  # fmt: skip
+_ROLE = re.compile(r"\*|(?!-)(?!\.{1,2}(?:/|$))[^\s*,\x00-\x1f\\]+")
 
 
 class BadSetting(ChronosError):
@@ -80,7 +85,8 @@ def _idle(name: str, kind: Kind, default: Any, text: str, **more: Any) -> Flag:
 
 
 FLAGS: tuple[Flag, ...] = (
-    Flag("master", "text", "local", "where tasks run: local is this machine"),
+    Flag("master", "text", "local",
+         "where tasks run: local is this machine; host:port, https://host:port or zk://host:port,.../path is Mesos"),
     Flag("user", "text", "root", "runAsUser of jobs that name none; a server without root rights runs all as itself",
          letter="u"),
     Flag("hostname", "text", "", "name under which others reach this node; default: the machine's own"),
@@ -112,20 +118,21 @@ FLAGS: tuple[Flag, ...] = (
     _idle("zk_path", "text", "/chronos/state", "path in ZooKeeper"),
     _idle("zk_timeout", "int", 10000, "time-out of a ZooKeeper session", unit="ms"),
     _idle("zk_auth", "text", "", "user:password for ZooKeeper", secret=True),
-    _idle("failover_timeout", "int", 604800, "how long Mesos keeps tasks without us", unit="s", letter="f"),
+    Flag("failover_timeout", "int", 604800, "how long Mesos keeps tasks without us", unit="s", letter="f", lowest=0),
     _idle("schedule_horizon", "int", 60, "look-ahead of Chronos 2.x; none is needed here", unit="s"),
     _idle("leader_max_idle_time", "int", 5000, "never had an effect", unit="ms", letter="l"),
     _idle("cluster_name", "text", "", "prefix of notifications"),
-    _idle("webui_url", "text", "", "link that Mesos shows"),
-    _idle("mesos_framework_name", "text", "chronos", "name in Mesos"),
-    _idle("mesos_role", "text", "*", "role in Mesos"),
-    _idle("mesos_checkpoint", "flag", True, "tasks outlive a restart of their agent"),
-    _idle("mesos_authentication_principal", "text", "", "principal in Mesos"),
-    _idle("mesos_authentication_secret_file", "text", "", "file with the principal's secret"),
-    _idle("reconciliation_interval", "int", 600, "time between reconciliations with Mesos", unit="s"),
+    Flag("webui_url", "text", "", "link that Mesos shows; default: http://<hostname>:<http_port>"),
+    Flag("mesos_framework_name", "text", "chronos", "name in Mesos"),
+    Flag("mesos_role", "text", "*", "role in Mesos, or several with commas between them"),
+    Flag("mesos_checkpoint", "flag", True, "tasks outlive a restart of their agent"),
+    Flag("mesos_authentication_principal", "text", "", "principal in Mesos"),
+    Flag("mesos_authentication_secret_file", "text", "", "file with the principal's secret; sent as HTTP Basic"),
+    Flag("reconciliation_interval", "int", 600, "time between reconciliations with Mesos", unit="s", lowest=1),
     _idle("revive_offers_for_new_jobs", "flag", False, "ask for offers when work comes; always done"),
-    _idle("decline_offer_duration", "int", 5000, "how long a declined offer stays away", unit="ms"),
-    _idle("min_revive_offers_interval", "int", 5000, "time between two requests for offers", unit="ms"),
+    Flag("decline_offer_duration", "int", 5000, "how long a declined offer stays away", unit="ms", lowest=0),
+    Flag("min_revive_offers_interval", "int", 5000, "time between requests for offers; five may come at once",
+         unit="ms", lowest=1),
     _idle("mail_server", "text", "", "host:port"),
     _idle("mail_user", "text", "", "user of the mail server"),
     _idle("mail_password", "text", "", "its password", secret=True),
@@ -160,6 +167,15 @@ FLAGS: tuple[Flag, ...] = (
     _ours("resources", "text", "",
           'what this machine offers, "cpus:4;mem:8192;disk:50000" (memory and disk in MiB); default: all it has'),
     _ours("attributes", "text", "", 'what jobs\' constraints see of this machine, "rack:r1;dc:x"'),
+    _ours("offer_hold", "int", 2000, "how long an offer is kept for work that is near, and how far ahead of a due time "
+          "offers are asked for", unit="ms", lowest=0, highest=60_000),
+    _ours("resource_order", "text", "shared", "which resources of an offer are taken first: those that are anybody's, "
+          "or those reserved for our role", choices=("shared", "reserved")),
+    _ours("mesos_tls", "flag", False, "speak HTTPS with masters found over zk://, and with agents"),
+    _ours("mesos_ca_file", "text", "", "PEM file of the authorities behind Mesos' certificates; default: the system's"),
+    _ours("mesos_gpus", "flag", False, "ask for offers of agents with GPUs too"),
+    _ours("unknown_tasks", "text", "adopt", "what becomes of a task of ours that Mesos knows and the store does not",
+          choices=("adopt", "kill")),
     _ours("unknown_task_timeout", "int", 600, "until a run of unknown fate counts as lost", unit="s", lowest=1),
     _ours("catch_up", "text", "one", "what becomes of due times missed while the server was down; a job's catchUp wins",
           choices=("skip", "one", "all")),
@@ -225,6 +241,11 @@ class Settings:
     @property
     def attribute_map(self) -> dict[str, str]:
         return parse_attributes(str(self.values["attributes"]))
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Return the roles to register with in Mesos."""
+        return tuple(role.strip() for role in str(self.values["mesos_role"]).split(","))
 
     @property
     def own_address(self) -> str:
@@ -341,8 +362,16 @@ def _check(settings: Settings) -> None:
         flag = BY_NAME[name]
         return BadSetting(name, flag.shown(settings.values[name]), reason, settings.sources.get(name, ""))
 
-    if settings.master != "local":
-        raise refuse("master", ONE_MACHINE)
+    if settings.master != "local" and not _MASTER.fullmatch(settings.master):
+        raise refuse("master", "must be local, host:port, https://host:port, or zk://host:port,.../path")
+    if not all(_ROLE.fullmatch(role) for role in settings.roles) or len(set(settings.roles)) != len(settings.roles):
+        raise refuse("mesos_role", "must be roles, each once, with commas between them")
+    if settings.mesos_authentication_secret_file and not settings.mesos_authentication_principal:
+        raise refuse("mesos_authentication_secret_file", "is of no use without --mesos_authentication_principal")
+    for name in ("mesos_authentication_secret_file", "mesos_ca_file"):
+        file = settings.values[name]
+        if file and not os.access(file, os.R_OK):
+            raise refuse(name, "cannot be read")
     for name in sorted(settings.sources):
         if BY_NAME[name].use == "refused" and settings.values[name]:
             raise refuse(name, BY_NAME[name].why_refused)

@@ -13,14 +13,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
 
 from chronos_py.clock import Clock, Millis
-from chronos_py.drivers.base import Driver, DriverStatus
+from chronos_py.drivers.base import Driver, DriverStatus, OutputChunk
 from chronos_py.election import Leadership, SoleLeader
-from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable, UnknownTask
+from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable
 from chronos_py.feed import Subscription
 from chronos_py.inbox import Inbox, Posted, answer
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
@@ -185,12 +186,15 @@ class Service:
         """Return the leader's host:port, empty when nobody leads."""
         return self._leadership.leader()
 
-    def output(self, task_id: str, stream: str, offset: int, length: int) -> Any:
-        """Return part of a task's output, where the driver can reach it. Raises UnknownTask."""
-        read = getattr(self.driver, "output", None)
-        if read is None:
-            raise UnknownTask(task_id)
-        return read(task_id, stream, offset, length)
+    def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
+        """Return part of a task's output, where the driver can reach it. Raises UnknownTask, Unavailable."""
+        known = task_id in self._engine.book.by_task  # before reading: what is read then is all there is
+        chunk = self.driver.output(task_id, stream, offset, length, agent_id)
+        return chunk if known or chunk.ended else replace(chunk, ended=True)
+
+    def sandbox_url(self, task_id: str, agent_id: str) -> str:
+        """Return where a browser finds what the task left, empty when there is no such place."""
+        return self.driver.sandbox_url(task_id, agent_id) if agent_id else ""
 
     def why(self, run: int) -> Waiting | None:
         return self._engine.why(run)

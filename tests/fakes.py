@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chronos_py.clock import Millis
-from chronos_py.drivers.base import DriverStatus, Post
-from chronos_py.errors import StaleLeader
+from chronos_py.drivers.base import DriverStatus, OutputChunk, Post
+from chronos_py.errors import StaleLeader, UnknownTask
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.messages import (
     Acknowledge,
@@ -128,6 +128,12 @@ class FakeDriver:
         for task in self.tasks.values():
             if task.update is not None and not task.acknowledged:
                 self.post(task.update)
+
+    def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
+        raise UnknownTask(f"{task_id} on {agent_id}: {stream} {offset} {length}")
+
+    def sandbox_url(self, task_id: str, agent_id: str) -> str:
+        return f"http://{agent_id}/{task_id}"
 
     def offer(self, agent: str) -> None:
         self.offers += 1

@@ -406,7 +406,7 @@ def test_help_names_every_flag():
         (["--examples", "yes"], "unexpected extra argument"),
         (["--catch_up", "maybe"], "catch_up"),
         (["--http_credentials", "nobody"], "must be user:password"),
-        (["--master", "zk://zk:2181/mesos"], "this version runs tasks on the machine it stands on"),
+        (["--master", "zk://zk:2181"], "must be local, host:port"),
         (["-z", "zk:2181"], "zk_hosts"),
         (["-d", "5"], "No such option"),
         (["-h"], "No such option"),

@@ -172,9 +172,9 @@ def test_credentials_are_split_at_the_last_colon_that_leaves_both(text: str, use
     assert settle({}, {"MESOSPHERE_HTTP_CREDENTIALS": text}).credentials == (user, password)
 
 
-@pytest.mark.parametrize("master", ["zk://u:geheim@zk:2181/mesos", "10.0.0.1:5050", ""])
-def test_another_master_is_refused_with_a_sentence(master: str):
-    with pytest.raises(BadSetting, match="this version runs tasks on the machine it stands on") as caught:
+@pytest.mark.parametrize("master", ["zk://u:geheim@zk:2181", "ftp://host", "10.0.0.1:5050/x", "a b", ""])
+def test_what_is_no_master_is_refused_with_a_sentence(master: str):
+    with pytest.raises(BadSetting, match="must be local, host:port") as caught:
         settle({"master": master}, {})
     assert "geheim" not in str(caught.value)
 

@@ -75,8 +75,11 @@ class Backend(Protocol):
     def leader(self) -> str:
         """Return the leader's host:port, empty when nobody leads."""
 
-    def output(self, task_id: str, stream: str, offset: int, length: int) -> OutputChunk:
-        """Return part of a task's output; a negative offset counts from its end. Raises UnknownTask."""
+    def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
+        """Return part of a task's output; a negative offset counts from its end. Raises UnknownTask, Unavailable."""
+
+    def sandbox_url(self, task_id: str, agent_id: str) -> str:
+        """Return where a browser finds what the task left, empty when there is no such place."""
 
     def queue_levels(self) -> Mapping[int, int]:
         """Return how many runs wait, by priority."""

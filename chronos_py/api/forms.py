@@ -56,6 +56,7 @@ class AttemptForm(Schema):
     reason = fields.String()
     message = fields.String()
     exitCode = fields.Integer(allow_none=True)
+    sandbox = fields.String(allow_none=True, metadata={"description": "where the agent shows its files"})
     signal = fields.Integer(allow_none=True)
 
 

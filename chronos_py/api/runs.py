@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,12 +15,12 @@ import orjson
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from chronos_py.api.backend import ApiSettings, Backend
+from chronos_py.api.backend import ApiSettings, Backend, OutputChunk
 from chronos_py.api.forms import active_run, ended_attempt, ended_run, iso, present_attempt
 from chronos_py.api.openapi import API_PAGE, openapi_document
 from chronos_py.api.transport import answer, consume_json, json_body, nothing
 from chronos_py.clock import Millis
-from chronos_py.errors import InvalidInput, Overloaded, UnknownJob, UnknownRun, UnknownTask
+from chronos_py.errors import InvalidInput, Overloaded, Unavailable, UnknownJob, UnknownRun, UnknownTask
 from chronos_py.model.documents import read_job
 from chronos_py.model.job import Counters, Job, JobState
 from chronos_py.model.messages import ChangeJob, KillRun
@@ -221,7 +221,7 @@ class RunsApi:
 
     def _attempts(self, number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         run = self.backend.view.runs.get(number)
-        attempts = [ended_attempt(attempt) for attempt in self.backend.history.attempts(number)]
+        attempts = [self._with_sandbox(ended_attempt(attempt)) for attempt in self.backend.history.attempts(number)]
         if run is None:
             row = self.backend.history.run(number)
             if row is None:
@@ -229,8 +229,11 @@ class RunsApi:
             return ended_run(row), attempts
         present = present_attempt(run)
         if present is not None and all(attempt["attempt"] != run.attempt for attempt in attempts):
-            attempts.append(present)
+            attempts.append(self._with_sandbox(present))
         return active_run(run, self._owner(run.job)), attempts
+
+    def _with_sandbox(self, form: dict[str, Any]) -> dict[str, Any]:
+        return {**form, "sandbox": self.backend.sandbox_url(form["taskId"], form["agent"]) or None}
 
     def run(self, number: int) -> ResponseReturnValue:
         form, attempts = self._attempts(number)
@@ -280,13 +283,14 @@ class RunsApi:
         """Give a part of a task's output as text, or follow it as server-sent events."""
         if stream not in ("stdout", "stderr"):
             raise UnknownTask(stream)
-        task_id = next((a["taskId"] for a in self._attempts(number)[1] if a["attempt"] == attempt), None)
-        if task_id is None:
+        found = next((a for a in self._attempts(number)[1] if a["attempt"] == attempt), None)
+        if found is None:
             raise UnknownTask(f"{number}/{attempt}")
+        read = partial(self.backend.output, found["taskId"], stream, agent_id=found["agent"])
         offset = _number("offset", 0, -(2**62), 2**62)
         if _choice("follow", ("0", "1"), "0") == "1" or "text/event-stream" in request.headers.get("Accept", ""):
-            return self._follow(task_id, stream, _last_event(offset))
-        chunk = self.backend.output(task_id, stream, offset, _number("length", LARGEST_CHUNK, 1, LARGEST_CHUNK))
+            return self._follow(read, _last_event(offset))
+        chunk = read(offset, _number("length", LARGEST_CHUNK, 1, LARGEST_CHUNK))
         response = answer(chunk.data, media_type="text/plain; charset=utf-8")
         response.headers["X-Offset"] = str(chunk.offset)
         response.headers["X-Size"] = str(chunk.size)
@@ -294,21 +298,21 @@ class RunsApi:
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
-    def _follow(self, task_id: str, stream: str, offset: int) -> Response:
-        self.backend.output(task_id, stream, offset, 1)  # an unknown task is an answer, not a stream
+    def _follow(self, read: Callable[[int, int], OutputChunk], offset: int) -> Response:
+        read(offset, 1)  # an unknown task is an answer, not a stream
         if not self._followers.acquire(blocking=False):
             raise Overloaded(f"{self.settings.followers} streams are open already")
-        response = Response(self._events(task_id, stream, offset), content_type="text/event-stream")
+        response = Response(self._events(read, offset), content_type="text/event-stream")
         response.headers["Cache-Control"] = "no-cache"
         response.call_on_close(self._followers.release)
         return response
 
-    def _events(self, task_id: str, stream: str, offset: int) -> Iterator[bytes]:
+    def _events(self, read: Callable[[int, int], OutputChunk], offset: int) -> Iterator[bytes]:
         quiet = time.monotonic()
         while not self.settings.stopping.is_set():
             try:
-                chunk = self.backend.output(task_id, stream, offset, 64 * 1024)
-            except UnknownTask:
+                chunk = read(offset, 64 * 1024)
+            except (UnknownTask, Unavailable):
                 return
             if chunk.data:
                 offset = chunk.offset + len(chunk.data)

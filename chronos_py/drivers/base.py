@@ -20,6 +20,17 @@ class DriverStatus:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class OutputChunk:
+    """Part of an output: `offset` is where `data` begins, `size` where the output ends now; `ended`: for good, as far
+    as the driver knows."""
+
+    data: bytes
+    offset: int
+    size: int
+    ended: bool
+
+
 class Driver(Protocol):
     """Launches tasks and tells of them.
 
@@ -38,3 +49,12 @@ class Driver(Protocol):
         """Stop taking part; tasks run on."""
 
     def status(self) -> DriverStatus: ...
+
+    def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
+        """Read up to `length` bytes of a task's stdout or stderr; a negative `offset` counts from the end.
+
+        Raises UnknownTask when there is no such output, or not any more, Unavailable when it cannot be reached.
+        """
+
+    def sandbox_url(self, task_id: str, agent_id: str) -> str:
+        """Return where a browser finds what the task left, empty when there is no such place."""

@@ -81,6 +81,7 @@ def read_job(document: Any, line: Line, defaults: JobDefaults, now: Millis, *, e
     values["run_as_user"] = defaults.user if values["run_as_user"] is None else values["run_as_user"]
     for name in ("cpus", "mem", "disk"):
         values[name] = getattr(defaults, name) if values[name] is None else values[name]
+    values["gpus"], values["ports"] = values["gpus"] or 0.0, values["ports"] or 0
     values["fetch"] = tuple(_fetch(entry, line) for entry in values["fetch"])
     values["environment"] = tuple(Variable(**entry) for entry in values["environment"])
     job = Job(

@@ -151,6 +151,8 @@ class Job:
     catch_up: CatchUp | None = None
     on_uncertain: OnUncertain | None = None
     kill_grace: float | None = None  # from TERM to KILL
+    gpus: float = 0.0
+    ports: int = 0  # how many network ports of the agent
     extra: Mapping[str, Any] = field(default_factory=dict)  # stored fields that we do not know, kept as they are
 
     @property

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from chronos_py.clock import Millis
 from chronos_py.model.history import HistoryRecord
 from chronos_py.model.job import Counters, Job, JobState
-from chronos_py.model.offer import Offer
+from chronos_py.model.offer import InverseOffer, Offer
 from chronos_py.model.run import Run, Task
 
 # --- events: requests. Each is answered with a value, or with a ChronosError and then nothing was changed.
@@ -119,6 +119,20 @@ class OfferRescinded:
 
 
 @dataclass(frozen=True, slots=True)
+class InverseOffersReceived:
+    """The cluster wants agents back; each is answered by AnswerInverseOffers."""
+
+    offers: Sequence[InverseOffer]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLost:
+    """An agent was removed from the cluster; news of its tasks comes besides, or has to be asked for."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatusUpdate:
     """News of a task. `uuid` is not empty when the driver wants it acknowledged once it is stored.
 
@@ -156,7 +170,9 @@ Request = (
     | ReportProgress
     | PurgeTasks
 )
-DriverEvent = DriverReady | DriverLost | OffersReceived | OfferRescinded | StatusUpdate
+DriverEvent = (
+    DriverReady | DriverLost | OffersReceived | OfferRescinded | InverseOffersReceived | AgentLost | StatusUpdate
+)
 Event = Request | DriverEvent | HistoryWritten
 
 # --- effects
@@ -164,10 +180,12 @@ Event = Request | DriverEvent | HistoryWritten
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Start `tasks` on one agent, using `offers` (all of that agent); what they do not use is free again."""
+    """Start `tasks` on one agent, using `offers` (all of that agent and one role); what they do not use is free again,
+    for us after `refuse_seconds` at the earliest."""
 
     offers: tuple[Offer, ...]
     tasks: tuple[Task, ...]
+    refuse_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +210,8 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """Ask for the state of these (task id, agent id); the driver answers with a StatusUpdate for each."""
+    """Ask for the state of these (task id, agent id); the driver answers with a StatusUpdate for each. With none it
+    tells of all tasks that it knows."""
 
     tasks: tuple[tuple[str, str], ...]
 
@@ -207,7 +226,22 @@ class Revive:
     """Offers are needed again."""
 
 
-DriverEffect = Launch | Decline | Kill | Acknowledge | Reconcile | Suppress | Revive
+@dataclass(frozen=True, slots=True)
+class Resubscribe:
+    """The connection to the cluster seems to be no good: make a new one."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerInverseOffers:
+    """Agree to give the agents of `accepted` back, and not yet those of `declined`; both are inverse offers' ids."""
+
+    accepted: tuple[str, ...] = ()
+    declined: tuple[str, ...] = ()
+
+
+DriverEffect = Launch | Decline | Kill | Acknowledge | Reconcile | Suppress | Revive | Resubscribe | AnswerInverseOffers
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,10 @@ def _own(job: Job) -> Iterator[tuple[str, str]]:
         yield "catchUp", string_json(job.catch_up)
     if job.on_uncertain is not None:
         yield "onUncertain", string_json(job.on_uncertain)
+    if job.gpus:
+        yield "gpus", double_text(job.gpus)
+    if job.ports:
+        yield "ports", str(job.ports)
 
 
 def _files(job: Job, line: Line, mirrored: bool) -> Iterator[tuple[str, str]]:

@@ -228,6 +228,13 @@ def _priority(value: Any) -> int:
     return int(value)
 
 
+def _ports(value: Any) -> int:
+    count = _priority(value)
+    if not 0 <= count <= 1000:
+        raise ValueError
+    return count
+
+
 _SECONDS = _number(0, 10 * 365 * 86_400)
 
 
@@ -275,6 +282,8 @@ class JobSchema(Lenient):
     kill_grace = Own(_SECONDS, "a number of seconds, 0 or more", data_key="killGrace")
     catch_up = Own(CatchUp, "skip, one or all", "string", data_key="catchUp")
     on_uncertain = Own(OnUncertain, "skip or rerun", "string", data_key="onUncertain")
+    gpus = Own(_number(0, 1_000_000), "a number of GPUs, 0 or more")
+    ports = Own(_ports, "a whole number of network ports from 0 to 1000", "integer")
 
 
 # What a job document may hold; `container` and `constraints` have readers of their own.

@@ -37,8 +37,8 @@ _UNITS: dict[str, Millis] = {
 
 
 @lru_cache(maxsize=10_000)
-def _shape(cpus: float, mem: float, disk: float, constraints: tuple[Constraint, ...]) -> Shape:
-    return Shape(Resources.of(cpus, mem, disk), constraints)
+def _shape(cpus: float, mem: float, disk: float, gpus: float, ports: int, constraints: tuple[Constraint, ...]) -> Shape:
+    return Shape(Resources.of(cpus, mem, disk, gpus, ports), constraints)
 
 
 def lateness_limit(job: Job) -> Millis | None:

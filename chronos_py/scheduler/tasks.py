@@ -23,13 +23,26 @@ class TaskDefaults:
     kill_grace: float = 3.0
 
 
-def amounts(job: Job, defaults: TaskDefaults) -> tuple[float, float, float]:
-    """Return cpus, mem, disk; 0 or less means the default, as in Chronos."""
+def amounts(job: Job, defaults: TaskDefaults) -> tuple[float, float, float, float, int]:
+    """Return cpus, mem, disk, of which 0 or less means the default, as in Chronos; gpus; and how many ports."""
     return (
         job.cpus if job.cpus > 0 else defaults.cpus,
         job.mem if job.mem > 0 else defaults.mem,
         job.disk if job.disk > 0 else defaults.disk,
+        job.gpus,
+        _ports(job),
     )
+
+
+def _ports(job: Job) -> int:
+    """Return the ports that a job asks for, at least one for each host port that its container maps.
+
+    One that asks for none gets none: then its mappings are not used, as in Chronos.
+    """
+    if not job.ports or job.container is None or job.container.network == "HOST":
+        return job.ports
+    mapped = [mapping.host_port for network in job.container.networks for mapping in network.port_mappings]
+    return max(job.ports, len(set(mapped) - {0}) + mapped.count(0))
 
 
 def need(job: Job, defaults: TaskDefaults) -> Resources:
@@ -39,7 +52,7 @@ def need(job: Job, defaults: TaskDefaults) -> Resources:
 
 def environment(job: Job, run: Run, host: str, defaults: TaskDefaults) -> tuple[tuple[str, str], ...]:
     """Return the task's variables. A job's own variable never replaces a built-in one; of two equal names the first."""
-    cpus, mem, disk = amounts(job, defaults)
+    cpus, mem, disk, *_ = amounts(job, defaults)
     variables = {
         "mesos_task_id": run.task_id,
         "MESOS_TASK_ID": run.task_id,

@@ -174,7 +174,10 @@ class FakeBackend:
     def leader(self) -> str:
         return "node1.example.org:4400"
 
-    def output(self, task_id: str, stream: str, offset: int, length: int) -> Chunk:
+    def sandbox_url(self, task_id: str, agent_id: str) -> str:
+        return f"http://{agent_id}/{task_id}" if agent_id else ""
+
+    def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> Chunk:
         if (task_id, stream) not in self.outputs:
             raise UnknownTask(task_id)
         data = self.outputs[task_id, stream]

@@ -77,7 +77,7 @@ def test_an_output_that_goes_on_is_followed_until_its_task_ends(backend, task):
     chunks = [Chunk(b"a", 0, 1, False), Chunk(b"a", 0, 1, False), Chunk(b"", 1, 1, False), Chunk(b"b", 1, 2, True),
               Chunk(b"", 2, 2, True)]  # fmt: skip
 
-    def output(*_):
+    def output(*_, **__):
         return chunks.pop(0)
 
     backend.output = output
@@ -88,7 +88,7 @@ def test_an_output_that_goes_on_is_followed_until_its_task_ends(backend, task):
 def test_a_stream_ends_when_the_sandbox_goes(backend, task):
     chunks = [Chunk(b"a", 0, 1, False), Chunk(b"a", 0, 1, False)]
 
-    def output(*_):
+    def output(*_, **__):
         if not chunks:
             raise UnknownTask("x")
         return chunks.pop(0)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from chronos_py.drivers.base import OutputChunk
 from chronos_py.drivers.local import outcomes, output
 from chronos_py.drivers.local.attempts import REPEAT_S, Attempts
 from chronos_py.drivers.local.fetch import Fetcher, FetchFailed, Stopped
@@ -188,7 +189,7 @@ def test_offsets_count_all_that_was_written(attempt: Sandbox) -> None:
         chunk = output.read(attempt, "stdout", offset, 4, ended=True)
         assert (chunk.offset, chunk.data) == (offset, written[offset : offset + 4])
     assert output.read(attempt, "stdout", -5, 100, ended=True).data == written[-5:]
-    assert output.read(attempt, "stdout", 10**9, 100, ended=True) == output.OutputChunk(b"", 153, 153, True)
+    assert output.read(attempt, "stdout", 10**9, 100, ended=True) == OutputChunk(b"", 153, 153, True)
 
 
 def test_no_link_in_place_of_an_output_is_followed(attempt: Sandbox, tmp_path: Path) -> None:

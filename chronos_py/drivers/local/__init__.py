@@ -1,7 +1,7 @@
 """Tasks as processes of this machine."""
 
+from chronos_py.drivers.base import OutputChunk
 from chronos_py.drivers.local.driver import LocalDriver
-from chronos_py.drivers.local.output import OutputChunk
 from chronos_py.drivers.local.resources import detect_resources
 
 __all__ = ["LocalDriver", "OutputChunk", "detect_resources"]

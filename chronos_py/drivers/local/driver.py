@@ -15,12 +15,11 @@ from types import MappingProxyType
 
 import structlog
 
-from chronos_py.drivers.base import DriverStatus, Post
+from chronos_py.drivers.base import DriverStatus, OutputChunk, Post
 from chronos_py.drivers.local import output
 from chronos_py.drivers.local.agent import Agent, Options
 from chronos_py.drivers.local.limits import choose_limits
 from chronos_py.drivers.local.outcomes import recorded
-from chronos_py.drivers.local.output import OutputChunk
 from chronos_py.drivers.local.prune import Pruner
 from chronos_py.drivers.local.sandbox import FOLDERS, Sandbox, boot_id, replace
 from chronos_py.errors import UnknownTask
@@ -116,17 +115,23 @@ class LocalDriver:
             return DriverStatus("local", False)
         return DriverStatus("local", thread.is_alive(), agent.detail())
 
-    def output(self, task_id: str, stream: str, offset: int, length: int) -> OutputChunk:
+    def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         """Read up to `length` bytes of a task's stdout or stderr; a negative `offset` counts from the end.
 
         Raises UnknownTask when there is no such task here, or not any more.
         """
+        del agent_id  # there is one
         sandbox = Sandbox.of(self._root, task_id)
         live = sandbox.is_live()
         if stream not in output.STREAMS or not (live or sandbox.is_done()) or not os.path.isdir(sandbox.path):
             raise UnknownTask(task_id)
         ended = not live or recorded(sandbox.read()) is not None
         return output.read(sandbox, stream, offset, length, ended=ended)
+
+    def sandbox_url(self, task_id: str, agent_id: str) -> str:
+        """Sandboxes here are read through our own API only."""
+        del task_id, agent_id
+        return ""
 
     # --- the thread
 

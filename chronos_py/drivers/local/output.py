@@ -12,24 +12,14 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Lock
 
+from chronos_py.drivers.base import OutputChunk
 from chronos_py.drivers.local.sandbox import Sandbox, replace
 
 STREAMS = ("stdout", "stderr")
 _BLOCK = 1024 * 1024
 _rotating = Lock()  # readers see a stream before or after a rotation, never in it
-
-
-@dataclass(frozen=True, slots=True)
-class OutputChunk:
-    """Part of an output: `offset` is where `data` begins, `size` where the output ends now; `ended`: for good."""
-
-    data: bytes
-    offset: int
-    size: int
-    ended: bool
 
 
 def rotate(sandbox: Sandbox, limit: int) -> None:

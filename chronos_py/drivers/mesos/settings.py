@@ -1,0 +1,34 @@
+"""What the Mesos driver is told at its making."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MesosSettings:
+    """How to register and how patient to be; all times in seconds.
+
+    `master` is host:port, https://host:port, or zk://[user:password@]host:port,.../path. `roles` may be several.
+    `principal` and `secret` empty: no authentication. `ca_file` empty: the system's authorities.
+    """
+
+    master: str
+    name: str = "chronos"
+    user: str = "root"
+    roles: tuple[str, ...] = ("*",)
+    failover_timeout: float = 604_800
+    checkpoint: bool = True
+    principal: str = ""
+    secret: str = ""
+    hostname: str = ""
+    webui_url: str = ""
+    gpus: bool = False
+    reserved_first: bool = False
+    tls: bool = False
+    ca_file: str = ""
+    executor: str = ""
+    call_timeout: float = 10.0
+    heartbeats_missed: int = 3
+    longest_back_off: float = 15.0
+    queue_limit: int = 50_000

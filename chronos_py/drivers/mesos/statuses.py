@@ -1,0 +1,80 @@
+"""News of a task in Mesos' form as the model's StatusUpdate."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+
+from chronos_py.drivers.mesos.reading import Message, identity, message, number, text
+from chronos_py.model.messages import StatusUpdate
+from chronos_py.model.run import TaskState
+
+_STATES = frozenset(TaskState)
+_EXITED = re.compile(r"\b(Command|Container|Executor)? ?exited with status (-?\d{1,5})\b")
+_SIGNALLED = re.compile(r"\bterminated with signal ([^()\n:;]+?)(?: \(core dumped\))?(?:[.:;\n]|$)")
+_SIGNALS = {
+    name: number.value
+    for number in signal.Signals
+    for name in (number.name, signal.strsignal(number) or number.name, str(number.value))
+}
+_LAST_SIGNAL = 31
+_LATEST = 253_402_300_800  # seconds: the year 10000
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a program ended, as far as a message tells."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+
+
+def read_status(status: Message) -> StatusUpdate:
+    """Return a task's status as the model's; `host` is left empty, for Mesos does not tell it. Raises ValueError.
+
+    A state that the model does not know becomes TASK_UNKNOWN, and its name goes into the message.
+    """
+    message(status, "status")
+    state, said = text(status, "state", "status"), text(status, "message", "status", "")
+    if state not in _STATES:
+        said = f"{state[:100]}: {said}" if said else f"The state is {state[:100]}"
+        state = TaskState.UNKNOWN
+    ending = read_ending(said)
+    return StatusUpdate(
+        task_id=identity(status, "task_id", "status"),
+        state=TaskState(state),
+        agent_id=identity(status, "agent_id", "status", ""),
+        uuid=text(status, "uuid", "status", ""),
+        at=_instant(status),
+        reason=text(status, "reason", "status", ""),
+        message=said,
+        exit_code=ending.exit_code,
+        signal=ending.signal,
+    )
+
+
+def _instant(status: Message) -> int | None:
+    if status.get("timestamp") is None:
+        return None
+    seconds = number(status, "timestamp", "status")
+    if not 0 <= seconds < _LATEST:
+        raise ValueError(f"status.timestamp: {seconds} is no time")
+    return round(seconds * 1000)
+
+
+def read_ending(said: str) -> Ending:
+    """Return exit code or signal from sentences such as `Command exited with status 3`.
+
+    Of a container 128 and a number means that signal, for that is how Docker tells of it.
+    """
+    killed = _SIGNALLED.search(said)
+    if killed:
+        return Ending(signal=_SIGNALS.get(killed[1].strip()))
+    exited = _EXITED.search(said)
+    if not exited:
+        return Ending()
+    code = int(exited[2])
+    if exited[1] == "Container" and 128 < code <= 128 + _LAST_SIGNAL:
+        return Ending(signal=code - 128)
+    return Ending(exit_code=code)
