@@ -37,14 +37,17 @@ class Allocator:
         agents = [a for a in master.agents.values() if a.free and a.state == "registered"]
         self._shuffle.shuffle(agents)
         now = master.now()
-        whole = {name: max(1, sum(agent.total.total(name) for agent in agents)) for name in ("cpus", "mem", "disk")}
         made: dict[Framework, list[Offer]] = {}
         alone = len(clients) == 1
+        whole = {} if alone else self._whole()
         for agent in agents:
             for role, framework in (
                 clients if alone else sorted(clients, key=lambda pair: self._due(pair[0], pair[1], whole))
             ):
                 if agent.has_gpus and not framework.knows_gpus:
+                    continue
+                seen = framework.filtered.get((agent.id, role))
+                if seen is not None and seen[0] == agent.changes and seen[1] > now:
                     continue
                 bag = agent.free.allocatable_to(role, framework.is_refined)
                 if not bag.is_allocatable() or self._is_filtered(framework, role, agent, bag, now):
@@ -60,6 +63,11 @@ class Allocator:
                 master.send(framework, "OFFERS", {"offers": [self._show(offer) for offer in batch]})
         self._inverse(frameworks)
 
+    def _whole(self) -> dict[str, int]:
+        """What shares are measured against: all that registered agents have."""
+        agents = [agent for agent in self._master.agents.values() if agent.state == "registered"]
+        return {name: max(1, sum(agent.total.total(name) for agent in agents)) for name in ("cpus", "mem", "disk")}
+
     def _due(self, role: str, framework: Framework, whole: dict[str, int]) -> tuple[float, int]:
         held = framework.allocated.get(role)
         share = max(held.total(name) / amount for name, amount in whole.items()) if held else 0.0
@@ -74,7 +82,9 @@ class Allocator:
             framework.filters[agent.id, role] = live
         else:
             del framework.filters[agent.id, role]
-        return any(entry.bag.contains(bag) for entry in live)
+        until = max((entry.until for entry in live if entry.bag.contains(bag)), default=0.0)
+        framework.filtered[agent.id, role] = (agent.changes, until)  # spares the next look at the same resources
+        return until > now
 
     def refuse(self, framework: Framework, role: str, agent: Agent, bag: Bag, seconds: float | None) -> None:
         """Do not offer what the bag contains for a while; None is Mesos' default of 5 seconds."""

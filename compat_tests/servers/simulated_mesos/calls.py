@@ -133,6 +133,7 @@ class SchedulerApi:
         framework.suppressed -= roles
         for key in [key for key in framework.filters if key[1] in roles]:
             del framework.filters[key]
+        framework.filtered.clear()
         self._master.allocate_soon()
 
     def _suppress(self, framework: Framework, part: Message) -> None:

@@ -91,6 +91,7 @@ class Master:
     def make_offer(self, framework: Framework, role: str, agent: Agent, bag: Bag) -> Offer:
         offer = Offer(f"{self.id}-O{self._number('O')}", framework, agent, role, bag, time.time())
         agent.free.subtract(bag)
+        agent.changes += 1
         framework.take(role, bag)
         self.offers[offer.id] = framework.offers[offer.id] = agent.offers[offer.id] = offer
         return offer
@@ -104,6 +105,7 @@ class Master:
         """Make resources free that were offered or used."""
         framework.give_back(role, bag)
         agent.free.add(bag)
+        agent.changes += 1
 
     def withdraw(self, offer: Offer, rescind: bool, how: str = "rescinded") -> None:
         """Take an offer back and free what it held; `rescind` tells the framework."""
@@ -219,6 +221,7 @@ class Master:
             self.withdraw(offer, rescind=False, how="framework left")
         framework.inverse_offers.clear()
         framework.filters.clear()
+        framework.filtered.clear()
 
     def remove_framework(self, framework: Framework, message: str | None = None) -> None:
         """End a framework and its tasks; its id cannot be used again."""

@@ -34,6 +34,7 @@ class Agent:
     unavailability: Message | None = None
     unreachable_time: int = 0  # nanoseconds since 1970
     has_gpus: bool = False
+    changes: int = 0  # of what is free
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +94,7 @@ class Framework:
         self.offers: dict[str, Offer] = {}
         self.inverse_offers: dict[str, InverseOffer] = {}
         self.filters: dict[tuple[str, str], list[Filter]] = {}  # by agent id and role
+        self.filtered: dict[tuple[str, str], tuple[int, float]] = {}  # changes of the agent seen, and until when
         self.suppressed: set[str] = set()
         self.allocated: dict[str, Bag] = {}  # by role; offered and in use
         self.failover_timer: asyncio.TimerHandle | None = None
