@@ -32,7 +32,17 @@ NUMBERS = (
     "maxCompletionTime",
 )
 FLAGS = ("shell", "disabled", "async", "softError", "dataProcessingJobType", "highPriority", "concurrent")
-OWN = ("priority", "retryDelay", "retryBackoff", "retryMaxDelay", "killGrace", "catchUp", "onUncertain", "gpus", "ports")
+OWN = (
+    "priority",
+    "retryDelay",
+    "retryBackoff",
+    "retryMaxDelay",
+    "killGrace",
+    "catchUp",
+    "onUncertain",
+    "gpus",
+    "ports",
+)
 LISTS = ("uris", "arguments")
 PAGED = ("container", "environmentVariables", "fetch", "constraints")
 

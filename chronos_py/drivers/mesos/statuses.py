@@ -49,7 +49,7 @@ def read_status(status: Message) -> StatusUpdate:
         agent_id=identity(status, "agent_id", "status", ""),
         uuid=text(status, "uuid", "status", ""),
         at=_instant(status),
-        reason=text(status, "reason", "status", ""),
+        reason=text(status, "reason", "status", "").removeprefix("REASON_"),
         message=said,
         exit_code=ending.exit_code,
         signal=ending.signal,
