@@ -23,6 +23,7 @@ from chronos_py.model.job import (
     Variable,
     Volume,
 )
+from chronos_py.model.patterns import java_pattern
 from chronos_py.model.schemas import ContainerSchema, JobSchema
 
 Line = Literal[2, 3]  # Chronos 2.x (2.5) or 3.x (3.0.2, with the head's maxCompletionTime)
@@ -133,9 +134,9 @@ def _constraint(entry: Any) -> Constraint:
         raise BadDocument("constraints", entry, "has no value")
     if operator != "EQUALS":
         try:
-            re.compile(parts[2])
-        except re.error as error:
-            raise BadDocument("constraints", parts[2], f"is no regular expression: {error}") from None
+            java_pattern(parts[2])
+        except ValueError as error:
+            raise BadDocument("constraints", parts[2], str(error)) from None
     return Constraint(attribute, operator, parts[2])
 
 

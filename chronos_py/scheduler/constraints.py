@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from chronos_py.model.job import Constraint
+from chronos_py.model.patterns import java_pattern
 
 OPERATORS = ("EQUALS", "LIKE", "UNLIKE")
-
-
-@lru_cache(maxsize=10_000)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
 
 
 def _texts(value: object) -> list[str] | None:
@@ -46,7 +40,11 @@ def holds(constraint: Constraint, attributes: Mapping[str, Any], host: str) -> b
     texts = _texts(value)
     if texts is None:
         return False
-    like = any(_pattern(constraint.value).fullmatch(text) for text in texts)
+    try:
+        pattern = java_pattern(constraint.value)
+    except ValueError:
+        return False  # of a job that came into the store unchecked: no agent will do
+    like = any(pattern.fullmatch(text) for text in texts)
     return like if constraint.operator == "LIKE" else not like
 
 
