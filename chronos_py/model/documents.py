@@ -10,6 +10,7 @@ from typing import Any, Literal
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.errors import BadDocument, InvalidInput
 from chronos_py.model import java
+from chronos_py.model.java_regex import UnsupportedRegex
 from chronos_py.model.job import (
     Constraint,
     Container,
@@ -23,7 +24,6 @@ from chronos_py.model.job import (
     Variable,
     Volume,
 )
-from chronos_py.model.java_regex import UnsupportedRegex
 from chronos_py.model.patterns import java_pattern
 from chronos_py.model.schemas import ContainerSchema, JobSchema
 

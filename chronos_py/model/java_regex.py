@@ -29,7 +29,10 @@ _ASCII = {
     "Blank": r"\x20\x09", "Cntrl": r"\x00-\x1f\x7f", "XDigit": "0-9a-fA-F", "Space": r"\x20\x09-\x0d",
 }  # fmt: skip
 _CATEGORIES = set(
-    "Cn Lu Ll Lt Lm Lo Mn Me Mc Nd Nl No Zs Zl Zp Cc Cf Co Cs Pd Ps Pe Pc Po Sm Sc Sk So Pi Pf L M N Z C P S".split()
+    re.findall(
+        r"\w+",
+        "Cn Lu Ll Lt Lm Lo Mn Me Mc Nd Nl No Zs Zl Zp Cc Cf Co Cs Pd Ps Pe Pc Po Sm Sc Sk So Pi Pf L M N Z C P S",
+    )
 )
 _GROUPED = {"LC": r"\p{Lu}\p{Ll}\p{Lt}", "LD": r"\p{L}\p{Nd}", "L1": r"\x00-\xff", "all": r"\u0000-\U0010ffff"}
 _BINARY = {  # after Is, in any case

@@ -30,7 +30,7 @@ class JavaPattern:
             self._compiled = regex.compile(form, regex.VERSION1, cache_pattern=False)
         except (regex.error, OverflowError, RecursionError) as error:
             raise NotARegex(f"is no regular expression: {error}") from None
-        self._most = self._left = max(LEAST_ALLOWANCE, ALLOWANCE / (1 + JavaPattern.slow))
+        self.allowance = self._left = max(LEAST_ALLOWANCE, ALLOWANCE / (1 + JavaPattern.slow))
 
     def matches(self, text: str) -> bool | None:
         """Tell whether the whole text matches; None when the pattern is too slow to say."""
@@ -43,7 +43,7 @@ class JavaPattern:
             JavaPattern.slow += 1
             self._left = 0.0
             return None
-        self._left = min(self._most, self._left + SHARE - (thread_time() - begin))
+        self._left = min(self.allowance, self._left + SHARE - (thread_time() - begin))
         JavaPattern.slow += self._left <= 0
         return found is not None
 
