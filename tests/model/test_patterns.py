@@ -110,7 +110,7 @@ def test_real_javas_answers():
     assert unsupported < 0.06 * len(rows)
 
 
-SLOW = ["(a|aa)+c", "(?:(?:a|aa)+)+c", r"(?=((?:a|aa)+)+c)a*", "(a?){60}(a|aa)+b", "((a|b|ab|ba|aa)*)*c"]
+SLOW = ["(a|aa)+c", "(?:(?:a|aa)+)+c", r"(?=((?:a|aa)+)+c)a*", "(a?){60}(a|aa)+b"]
 
 
 @pytest.mark.parametrize("text", SLOW)
@@ -143,5 +143,5 @@ def test_common_traps_are_answered(text):
     ids=range(7),
 )  # fmt: skip
 def test_what_would_be_huge_is_refused(text):
-    with pytest.raises(ValueError, match="large|longer|deep|range"):
+    with pytest.raises(ValueError, match=r"large|longer|deep|range"):
         JavaPattern(text)
