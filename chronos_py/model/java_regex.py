@@ -15,6 +15,7 @@ from typing import Literal
 MAX_WEIGHT = (
     10_000  # characters, classes and anchors, each as often as {n,m} repeats it: the package writes them all out
 )
+UNICODE_CASES = 10  # times the weight where all of Unicode's cases count, for the time that compiling takes
 MAX_DEPTH = 50  # groups or classes within each other
 
 _LINE_ENDS = r"\x0a\x0d\x85\u2028\u2029"
@@ -167,6 +168,8 @@ class _Translation:
             self.flags = self._changed(found)
             return "", 0
         atom, weight = self._atom()
+        if self.flags.ignore_case and self.flags.unicode_case:
+            weight *= UNICODE_CASES  # each may have become a long set
         if not (found := self._match(_REPEAT)):
             if self._sees("{"):
                 raise NotARegex("{ begins no repetition such as {2,3}")
