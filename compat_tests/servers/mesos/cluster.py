@@ -353,8 +353,10 @@ class MesosCluster:
 
     def sandboxes(self, task_id: str) -> list[Path]:
         """Return the sandboxes of a command task, or of an executor, oldest first."""
-        runs = self.work_dir.glob("agent-*/work/slaves/*/frameworks/*/executors/*/runs/*")
-        found = [run for run in runs if run.parent.parent.name == task_id and run.name != "latest"]
+        found = []
+        for slaves in self.work_dir.glob("agent-*/*/slaves"):
+            runs = slaves.glob("*/frameworks/*/executors/*/runs/*")
+            found += [run for run in runs if run.parent.parent.name == task_id and run.name != "latest"]
         return sorted(found, key=lambda run: run.stat().st_mtime)
 
     def read_sandbox(self, task_id: str, name: str = "stdout") -> str:
