@@ -311,7 +311,10 @@ class MesosCluster:
 
         def registered() -> bool:
             try:
-                return {self.agent_ports[i] for i in chosen} <= self._registered().keys()
+                if not {self.agent_ports[i] for i in chosen} <= self._registered().keys():
+                    return False
+                # An agent that is killed before it has heard, and noted, its id comes back as another one.
+                return all(self.get("/state", agent=i, timeout=2)["id"] for i in chosen)
             except requests.RequestException:
                 return False
 
