@@ -201,10 +201,10 @@ class MesosCluster:
 
     def pause_master(self, i: int = 0) -> None:
         """Freeze master i (SIGSTOP): connections stay, nothing answers."""
-        self._started(self.masters, i).signal(signal.SIGSTOP)
+        self._started(self.masters, i).pause()
 
     def resume_master(self, i: int = 0) -> None:
-        self._started(self.masters, i).signal(signal.SIGCONT)
+        self._started(self.masters, i).resume()
 
     def wait_for_master(self, timeout: float | None = None) -> None:
         """Return when a running master is elected and all running ones have caught up.
@@ -296,10 +296,10 @@ class MesosCluster:
 
     def pause_agent(self, i: int) -> None:
         """Freeze agent i (SIGSTOP): the master cannot reach it, its tasks go on."""
-        self._started(self.agents, i).signal(signal.SIGSTOP)
+        self._started(self.agents, i).pause()
 
     def resume_agent(self, i: int) -> None:
-        self._started(self.agents, i).signal(signal.SIGCONT)
+        self._started(self.agents, i).resume()
 
     def agent_id(self, i: int) -> str | None:
         """Return the id under which the master knows agent i, None when it does not."""
