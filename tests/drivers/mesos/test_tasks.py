@@ -20,7 +20,7 @@ from chronos_py.scheduler.tasks import TaskDefaults, build_task, need
 from tests.builders import a_job
 from tests.drivers.mesos.messages import Json, ports, scalar
 from tests.model import documents
-from tests.strategies import every
+from tests.strategies import every, names, texts
 
 DEFAULTS = TaskDefaults()
 MAPPED = (PortMapping(31005, 80, "TCP"), PortMapping(0, 81))
@@ -354,7 +354,7 @@ containers = every(
     volumes=st.lists(every(Volume, mode=st.sampled_from(["RW", "RO", None])), max_size=2).map(tuple),
 )  # fmt: skip
 any_tasks = every(
-    Task, resources=amounts, container=st.none() | containers, data=st.binary(max_size=9),
+    Task, id=names | texts, job=names | texts, resources=amounts, container=st.none() | containers, data=st.binary(max_size=9),
     executor=st.sampled_from(["", "/opt/run"]),
 )  # fmt: skip
 
