@@ -354,8 +354,8 @@ containers = every(
     volumes=st.lists(every(Volume, mode=st.sampled_from(["RW", "RO", None])), max_size=2).map(tuple),
 )  # fmt: skip
 any_tasks = every(
-    Task, id=names | texts, job=names | texts, resources=amounts, container=st.none() | containers, data=st.binary(max_size=9),
-    executor=st.sampled_from(["", "/opt/run"]),
+    Task, id=names | texts, job=names | texts, resources=amounts, container=st.none() | containers,
+    data=st.binary(max_size=9), executor=st.sampled_from(["", "/opt/run"]),
 )  # fmt: skip
 
 
