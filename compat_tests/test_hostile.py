@@ -33,16 +33,8 @@ NUMBERS = (
 )
 FLAGS = ("shell", "disabled", "async", "softError", "dataProcessingJobType", "highPriority", "concurrent")
 OWN = (
-    "priority",
-    "retryDelay",
-    "retryBackoff",
-    "retryMaxDelay",
-    "killGrace",
-    "catchUp",
-    "onUncertain",
-    "gpus",
-    "ports",
-)
+    "priority", "retryDelay", "retryBackoff", "retryMaxDelay", "killGrace", "catchUp", "onUncertain", "gpus", "ports",
+)  # fmt: skip
 LISTS = ("uris", "arguments")
 PAGED = ("container", "environmentVariables", "fetch", "constraints")
 
