@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,11 @@ def offer_of(framework, hostname, role=None):
             if offer["hostname"] == hostname and role in (None, offer.get("allocation_info", {}).get("role")):
                 return offer
             framework.decline([offer], 1000)
+
+
+def offers_of(hostname):
+    """Match an OFFERS event with one of that machine."""
+    return lambda part: any(offer["hostname"] == hostname for offer in part["offers"])
 
 
 def state_of(framework):
@@ -246,7 +252,7 @@ def test_attributes_and_ranges(framework):
 def test_a_declined_offer_stays_away_until_revived(framework):
     one = subscribed(framework)
     one.decline([offer_of(one, "plain")], 1000)
-    assert one.has_none("OFFERS", QUIET_S, lambda part: any(o["hostname"] == "plain" for o in part["offers"]))
+    assert one.has_none("OFFERS", QUIET_S, offers_of("plain"))
     one.revive()
     assert offer_of(one, "plain")
 
@@ -263,7 +269,7 @@ def test_a_suppressed_framework_gets_nothing_until_it_revives(framework):
     one.suppress()
     offer = offer_of(one, "plain")
     one.decline([offer], 0)
-    assert one.has_none("OFFERS", QUIET_S, lambda part: any(o["hostname"] == "plain" for o in part["offers"]))
+    assert one.has_none("OFFERS", QUIET_S, offers_of("plain"))
     one.revive()
     assert offer_of(one, "plain")
 
@@ -272,11 +278,11 @@ def test_one_role_is_suppressed_and_revived(framework):
     one = framework(MULTI_ROLE, roles=["prod", "other"])
     one.subscribe(suppressed_roles=["prod"])
     assert offer_of(one, "plain")["allocation_info"]["role"] == "other"
-    assert one.has_none("OFFERS", QUIET_S)
+    of_prod = lambda part: any(offer["allocation_info"]["role"] == "prod" for offer in part["offers"])  # noqa: E731
+    assert one.has_none("OFFERS", QUIET_S, of_prod)
     one.suppress("other")
     one.revive("prod")
-    while offer_of(one, "shared", "prod")["allocation_info"]["role"] != "prod":
-        pass
+    assert offer_of(one, "shared", "prod")
 
 
 # --- launching -------------------------------------------------------------------------
@@ -339,7 +345,7 @@ def test_reserved_resources_are_taken_as_offered(framework, refined):
     assert left[("cpus", True)] == 0.25 and left[("cpus", False)] == 1.5 and left[("mem", True)] == 448
 
 
-INVALID = {
+INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "slash": ({"task_id": {"value": "a/b"}}, "'a/b' contains invalid characters"),
     "backslash": ({"task_id": {"value": "a\\b"}}, "'a\\b' contains invalid characters"),
     "line feed": ({"task_id": {"value": "a\n"}}, "'a\n' contains invalid characters"),
@@ -498,6 +504,38 @@ def test_a_framework_that_lost_its_stream_may_come_back(framework):
     assert one.stream.stream_id != stream
     one.reconcile()
     assert one.update("kept")["state"] == "TASK_RUNNING"
+
+
+def test_filters_outlive_a_second_instance_but_not_a_lost_stream(framework):
+    first = subscribed(framework)
+    first.decline([offer_of(first, "plain")], 1000)
+    second = framework()
+    second.subscribe(first.id)
+    assert second.has_none("OFFERS", QUIET_S, offers_of("plain"))
+    second.disconnect()
+    second.subscribe(first.id)
+    assert offer_of(second, "plain")
+
+
+def test_a_call_without_a_stream_is_forbidden(framework):
+    one, other = subscribed(framework), subscribed(framework)
+    stream = one.stream.stream_id
+    one.disconnect()
+    while next(entry for entry in state_of(other)["frameworks"] if entry["id"] == one.id)["connected"]:
+        pass
+    body = json.dumps({"type": "REVIVE", "framework_id": {"value": one.id}}).encode()
+    headers = {"Content-Type": "application/json", "Mesos-Stream-Id": stream}
+    assert one.post(body, headers) == Answer(403, "Framework is not subscribed")
+    one.subscribe(one.id)
+
+
+def test_what_one_framework_declines_goes_to_another(framework):
+    one = subscribed(framework)
+    offers = one.offers(3)
+    other = subscribed(framework)
+    assert other.has_none("OFFERS", QUIET_S)
+    one.decline(offers, 1000)
+    assert {offer["hostname"] for offer in other.offers(3)} == {machine.hostname for machine in MACHINES}
 
 
 def test_without_a_failover_timeout_a_lost_stream_is_the_end(framework):
