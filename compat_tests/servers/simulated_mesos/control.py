@@ -11,7 +11,13 @@ from typing import Any
 import orjson
 
 from compat_tests.servers.simulated_mesos.faults import CallFault, Faults
-from compat_tests.servers.simulated_mesos.happenings import fail_over, lose_agent, lose_tasks, register_agent, return_agent
+from compat_tests.servers.simulated_mesos.happenings import (
+    fail_over,
+    lose_agent,
+    lose_tasks,
+    register_agent,
+    return_agent,
+)
 from compat_tests.servers.simulated_mesos.http import Request, Server, answer
 from compat_tests.servers.simulated_mesos.ids import uuid_base64
 from compat_tests.servers.simulated_mesos.master import Master
