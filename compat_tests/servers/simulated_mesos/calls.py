@@ -104,13 +104,7 @@ class SchedulerApi:
             return answer(400, f"Failed to validate scheduler::Call: {text}")
         error = roles_error(info)
         if error is not None:
-            refused = Framework("")
-            connection.send(
-                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n"
-                b"Mesos-Stream-Id: refused\r\n\r\n"
-            )
-            refused.connection = connection
-            refused.close_stream(error)
+            self._master.reject(connection, error)
             return None
         self._master.subscribe(own, info, set(part.get("suppressed_roles", [])), connection)
         return None

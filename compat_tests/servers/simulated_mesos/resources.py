@@ -7,6 +7,7 @@ with different keys never mix.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 Reservation = tuple[str, str, str]  # STATIC or DYNAMIC, role, principal or ""
@@ -83,6 +84,15 @@ class Bag:
             {key: amount for key, amount in self.scalars.items() if may(key[1])},
             {key: ranges for key, ranges in self.ranges.items() if may(key[1])},
         )
+
+    def unreserved(self) -> Bag:
+        """Return the same amounts without their reservations."""
+        bag = Bag()
+        for key, amount in self.scalars.items():
+            bag.add(Bag({(key[0], SHARED): amount}))
+        for key, ranges in self.ranges.items():
+            bag.add(Bag(ranges={(key[0], SHARED): ranges}))
+        return bag
 
     def total(self, name: str) -> int:
         return sum(amount for key, amount in self.scalars.items() if key[0] == name)
@@ -166,6 +176,13 @@ def _without(ranges: Ranges, taken: Ranges) -> Ranges:
     return tuple(left)
 
 
+def ranges_from_text(text: str) -> Iterator[tuple[int, int]]:
+    """Read `[1-5, 7-9]`; `[]` is none. Raises ValueError."""
+    for pair in filter(None, (pair.strip() for pair in text.strip("[]").split(","))):
+        begin, _, end = pair.partition("-")
+        yield int(begin), int(end)
+
+
 def from_text(spec: str) -> Bag:
     """Read resources in the form of the agent's flag, `cpus:8;mem(prod):512;ports:[1000-2000]`.
 
@@ -183,8 +200,8 @@ def from_text(spec: str) -> Bag:
         key = (match["name"], reservations)
         value = match["value"]
         if value.startswith("["):
-            pairs = [pair.strip().split("-") for pair in value.strip("[]").split(",")]
-            bag.add(Bag(ranges={key: _merged(tuple((int(begin), int(end)) for begin, end in pairs))}))
+            if ranges := _merged(tuple(ranges_from_text(value))):
+                bag.add(Bag(ranges={key: ranges}))
         elif amount := round(float(value) * 1000):
             bag.add(Bag({key: amount}))
     return bag
@@ -243,8 +260,7 @@ def attributes_from_text(spec: str) -> list[dict[str, Any]]:
         if not colon:
             raise ValueError(f"attributes: cannot read {part!r}")
         if value.startswith("["):
-            pairs = [pair.split("-") for pair in value.strip("[]").split(",")]
-            shown = [{"begin": int(begin), "end": int(end)} for begin, end in pairs]
+            shown = [{"begin": begin, "end": end} for begin, end in ranges_from_text(value)]
             found.append({"name": name, "type": "RANGES", "ranges": {"range": shown}})
             continue
         try:
