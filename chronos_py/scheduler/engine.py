@@ -286,7 +286,8 @@ class Engine:
         crowd = not self.loop.policy.keep and len(book.queue) > 2 * LAUNCHES_PER_TURN
         first = _first(requests, PLACED_PER_TURN if crowd else LAUNCHES_PER_TURN, self)
         placement = place(first, list(self.loop.held.values()), stuck, down=down, leaving=leaving)
-        self.refusals = placement.refusals
+        old = self.refusals if not self.loop.held else {}  # the last offers say more than that there are none now
+        self.refusals = {shape: old.get(shape, refusal) for shape, refusal in placement.refusals.items()}
         offers = self.loop.places() if placement.launches else {}
         by_place: dict[Place, list[Task]] = {}
         for where, runs in self._this_turns(placement.launches):
