@@ -127,6 +127,13 @@ def test_a_body_that_is_no_call_is_refused(framework, body, text):
     [
         ("ACCEPT", None, "Failed to validate scheduler::Call: Expecting 'accept' to be present"),
         ("KILL", None, "Failed to validate scheduler::Call: Expecting 'kill' to be present"),
+        ("KILL", {}, "Failed to convert JSON into Call protobuf: Missing required fields: kill.task_id"),
+        ("REVIVE", {"roles": [1]}, "Failed to convert JSON into Call protobuf: Not expecting a JSON number for field"),
+        (
+            "RECONCILE",
+            {"tasks": [{"task_id": {"value": "a"}}, {}]},
+            "Failed to convert JSON into Call protobuf: Missing required fields: reconcile.tasks[1].task_id",
+        ),
         ("KILL", {"task_id": "x"}, "Failed to convert JSON into Call protobuf: Not expecting a JSON string for field"),
         (
             "ACKNOWLEDGE",
@@ -138,6 +145,12 @@ def test_a_body_that_is_no_call_is_refused(framework, body, text):
 def test_a_call_without_its_parts_is_refused(framework, kind, part, text):
     answer = subscribed(framework).call(kind, part)
     assert (answer.status, answer.text[: len(text)]) == (400, text)
+
+
+def test_null_is_absent_and_a_single_value_is_a_list(framework):
+    one = subscribed(framework)
+    one.done("RECONCILE", {"tasks": {"task_id": {"value": "single"}, "agent_id": None}})
+    assert one.update("single")["message"] == "Reconciliation: Task is unknown"
 
 
 def test_calls_need_the_right_stream_id_and_type(framework):
