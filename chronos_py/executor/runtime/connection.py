@@ -24,7 +24,7 @@ class Connection:
         self._out = bytearray()
         self._answers = Answers()
         self._connected = False
-        self._socket: Optional[socket.socket] = None
+        self._socket: socket.socket | None = None
         self._patience = loop.after(_CONNECTING, lambda: self._end("the agent does not answer"))
         try:
             self._socket = self._open(address)
@@ -39,7 +39,7 @@ class Connection:
         if isinstance(target, str):
             made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         else:
-            family, kind, protocol, _, target = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)[0]
+            family, kind, protocol, _, target = socket.getaddrinfo(*target, 0, socket.SOCK_STREAM)[0]
             made = socket.socket(family, kind, protocol)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # The agent's heartbeats are half an hour apart, and it is on this machine: the kernel asks instead.
