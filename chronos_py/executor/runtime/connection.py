@@ -39,7 +39,8 @@ class Connection:
         if isinstance(target, str):
             made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         else:
-            family, kind, protocol, _, target = socket.getaddrinfo(*target, 0, socket.SOCK_STREAM)[0]
+            host, port = target
+            family, kind, protocol, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             made = socket.socket(family, kind, protocol)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # The agent's heartbeats are half an hour apart, and it is on this machine: the kernel asks instead.
