@@ -8,6 +8,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -53,6 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
         events.put({"type": "SUBSCRIBED", "subscribed": {"framework_info": framework}})
         with agent.changed:
             agent.events = events
+            agent.subscriptions.append(body["subscribe"])
             agent.changed.notify_all()
         for update in body["subscribe"]["unacknowledged_updates"]:
             agent.updated(update["status"])
@@ -65,10 +67,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def handle(self) -> None:
-        try:
+        with suppress(OSError, ValueError):  # cut off by the test
             super().handle()
-        except (OSError, ValueError):
-            pass  # cut off by the test
 
     def log_message(self, *args: object) -> None:
         pass
@@ -91,6 +91,7 @@ class FakeAgent:
         self.tokens: list[str] = []
         self.statuses: list[dict[str, Any]] = []  # as they came, without repetitions
         self.repeated = 0
+        self.subscriptions: list[dict[str, Any]] = []
         self.connections: list[Any] = []
         self.events: queue.SimpleQueue[dict[str, Any] | None] | None = None
         self.capabilities: list[str] = ["TASK_KILLING_STATE"]
@@ -118,10 +119,8 @@ class FakeAgent:
         if events is not None:
             events.put(None)
         for connection in self.connections:
-            try:
+            with suppress(OSError):
                 connection.shutdown(2)
-            except OSError:
-                pass
         self.connections.clear()
 
     def updated(self, status: dict[str, Any]) -> None:
@@ -155,9 +154,6 @@ class FakeAgent:
 
     def states(self, task_id: str) -> list[str]:
         return [status["state"] for status in self.statuses if status["task_id"]["value"] == task_id]
-
-    def subscriptions(self) -> list[dict[str, Any]]:
-        return [call["subscribe"] for call in self.calls if call["type"] == "SUBSCRIBE"]
 
     def wait(self, what: str, test: Callable[[], object], patience: float = PATIENCE) -> None:
         end = time.monotonic() + patience

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ class Executing:
     def __init__(self, agent: FakeAgent, sandbox: Path, words: list[str], environment: dict[str, str]) -> None:
         self.agent, self.sandbox = agent, sandbox
         sandbox.mkdir()
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MESOS_", "LIBPROCESS_"))}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("MESOS_", "LIBPROCESS_"))
+        }
         given = {
             "MESOS_AGENT_ENDPOINT": f"127.0.0.1:{agent.port}",
             "MESOS_SLAVE_PID": f"slave(1)@127.0.0.1:{agent.port}",
@@ -53,9 +56,9 @@ class Executing:
         return (self.sandbox / "stderr").read_text()
 
     def worker(self) -> int:
-        """Return the process id of the executor proper, the guardian's only child."""
+        """Return the process id of the executor proper, the guardian's only child; 0 as long as there is none."""
         pid = self.process.pid
-        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        return int((Path(f"/proc/{pid}/task/{pid}/children").read_text().split() or ["0"])[0])
 
     def output(self, task_id: str, stream: str = "stdout") -> str:
         return (self.sandbox / "tasks" / task_id / stream).read_text()
@@ -110,8 +113,6 @@ def gone(pid: int) -> bool:
 
 def settled(what: str, test: Callable[[], Any]) -> None:
     """Wait for what no event tells."""
-    import time
-
     end = time.monotonic() + PATIENCE
     while not test():
         assert time.monotonic() < end, f"not {what}"

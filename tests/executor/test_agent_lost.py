@@ -18,8 +18,8 @@ def test_what_was_not_acknowledged_is_told_again(agent, start):
     agent.down()
     agent.acknowledging = True
     agent.up()
-    agent.wait("second subscription", lambda: len(agent.subscriptions()) > 1)
-    said = agent.subscriptions()[1]
+    agent.wait("second subscription", lambda: len(agent.subscriptions) > 1)
+    said = agent.subscriptions[1]
     assert {task["task_id"]["value"] for task in said["unacknowledged_tasks"]} == {"ended", "running"}
     assert all("data" in task for task in said["unacknowledged_tasks"])  # as they were launched
     told = [(u["status"]["task_id"]["value"], u["status"]["state"]) for u in said["unacknowledged_updates"]]
@@ -27,8 +27,8 @@ def test_what_was_not_acknowledged_is_told_again(agent, start):
     assert len(told) == 5
     agent.down()
     agent.up()
-    agent.wait("third subscription", lambda: len(agent.subscriptions()) > 2)
-    assert agent.subscriptions()[2] == {"unacknowledged_tasks": [], "unacknowledged_updates": []}
+    agent.wait("third subscription", lambda: len(agent.subscriptions) > 2)
+    assert agent.subscriptions[2] == {"unacknowledged_tasks": [], "unacknowledged_updates": []}
     agent.kill("running")
     agent.wait_state("running", "TASK_KILLED")
     assert executing.process.poll() is None
@@ -44,10 +44,13 @@ def test_a_task_with_one_acknowledged_update_is_known(agent, start):
     agent.wait_state("later", "TASK_FINISHED")
     agent.down()
     agent.up()
-    agent.wait("second subscription", lambda: len(agent.subscriptions()) > 1)
-    said = agent.subscriptions()[1]
+    agent.wait("second subscription", lambda: len(agent.subscriptions) > 1)
+    said = agent.subscriptions[1]
     assert [task["task_id"]["value"] for task in said["unacknowledged_tasks"]] == ["later"]
-    assert [u["status"]["state"] for u in said["unacknowledged_updates"]][0] == "TASK_RUNNING"
+    assert said["unacknowledged_updates"][0]["status"]["state"] == "TASK_RUNNING"
+    agent.acknowledging = True
+    for status in agent.statuses:
+        agent.acknowledge(status)
 
 
 def test_tasks_end_while_the_agent_is_away(agent, start):
@@ -81,7 +84,7 @@ def test_a_lost_connection_for_calls_costs_nothing(agent, start):
         connection.shutdown(2)
     agent.shell("second", "true")
     agent.wait_state("second", "TASK_FINISHED")
-    assert len(agent.subscriptions()) == 1
+    assert len(agent.subscriptions) == 1
 
 
 def test_without_checkpointing_the_executor_ends_with_its_agent(agent, start):
@@ -105,7 +108,7 @@ def test_an_agent_that_stays_away_is_given_up(agent, start):
 def test_an_agent_that_comes_up_late_is_waited_for(agent, start):
     agent.down()
     executing = start(wait=False)
-    settled("running", lambda: executing.worker())
+    settled("running", executing.worker)
     agent.up()
     agent.wait_subscribed()
 

@@ -112,7 +112,9 @@ def test_surroundings_it_cannot_work_in(start, environment, said):
     assert said in executing.log
 
 
-@pytest.mark.parametrize("option", ["--idle_exit=-1", "--idle_exit=x", "--output_max_size=0", "--keep_tasks=1.5", "--x"])
+@pytest.mark.parametrize(
+    "option", ["--idle_exit=-1", "--idle_exit=x", "--output_max_size=0", "--keep_tasks=1.5", "--x"]
+)
 def test_options_that_make_no_sense(start, option):
     executing = start(option, wait=False)
     assert executing.end() == 2

@@ -14,7 +14,7 @@ def descriptors(pid: int) -> int:
 def test_two_hundred_at_once(agent, start):
     executing = start()
     for number in range(200):
-        agent.shell(f"t{number}", "echo > ready; while [ ! -e ../go ]; do sleep 0.2; done; exit $((%d %% 3))" % number)
+        agent.shell(f"t{number}", f"echo > ready; while [ ! -e ../go ]; do sleep 0.2; done; exit $(({number} % 3))")
     for number in range(200):
         agent.wait_state(f"t{number}", "TASK_RUNNING")
     settled("all running", lambda: len(list(executing.sandbox.glob("tasks/*/ready"))) == 200)
@@ -77,8 +77,10 @@ def test_output_that_is_a_link_is_left_alone(agent, start, tmp_path):
     other = tmp_path / "other"
     other.write_bytes(b"x" * 2_000_000)
     executing = start("--output_max_size=1")
-    agent.shell("odd", f"rm stdout; ln -s {other} stdout; mkfifo fifo; mv fifo stderr; head -c 2000000 /dev/zero > big;"
-                       " sleep 2.5")
+    agent.shell(
+        "odd",
+        f"rm stdout; ln -s {other} stdout; mkfifo fifo; mv fifo stderr; head -c 2000000 /dev/zero > big; sleep 2.5",
+    )
     agent.wait_state("odd", "TASK_FINISHED")
     assert other.stat().st_size == 2_000_000
     assert executing.process.poll() is None

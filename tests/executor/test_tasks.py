@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 from tests.executor.conftest import gone, settled
@@ -72,7 +73,9 @@ def test_arguments_and_environment(agent, start):
 def test_a_kill_is_announced_and_takes_the_whole_session(agent, start):
     executing = start()
     agent.shell("victim", "set -m; sleep 1000 & echo $! > other; sleep 1000; echo survived")
-    settled("started", lambda: (executing.sandbox / "tasks/victim/other").is_file() and executing.output("victim", "other"))
+    settled(
+        "started", lambda: (executing.sandbox / "tasks/victim/other").is_file() and executing.output("victim", "other")
+    )
     agent.kill("victim")
     status = agent.wait_state("victim", "TASK_KILLED")
     assert status["message"] == "Command terminated with signal Terminated"
@@ -133,10 +136,10 @@ def test_nothing_of_a_task_outlives_it(agent, start):
         " (setsid sh -c 'echo $$ > daemon; exec sleep 1000' &); while [ ! -s daemon ]; do sleep 0.01; done",
     )
     agent.shell("other", "(setsid sh -c 'echo $$ > daemon; exec sleep 1000' &); echo > ready; exec sleep 1000")
-    settled("started", lambda: (executing.sandbox / "tasks/other/daemon").exists())
+    settled("started", (executing.sandbox / "tasks/other/daemon").exists)
     agent.wait_state("parent", "TASK_FINISHED")
     for name in ("same", "group", "session", "daemon"):
-        settled(f"gone: {name}", lambda name=name: gone(int(executing.output("parent", name))))
+        settled(f"gone: {name}", partial(gone, int(executing.output("parent", name))))
     agent.shell("more", "true")
     agent.wait_state("more", "TASK_FINISHED")
     daemon = int(executing.output("other", "daemon"))
@@ -161,5 +164,7 @@ def test_tasks_get_signals_in_their_usual_form_and_no_descriptors(agent, start):
     agent.wait_state("plain", "TASK_FINISHED")
     *masks, descriptors = executing.output("plain").splitlines()
     for line in masks:
-        assert not int(line.split()[1], 16) & (1 << signal.SIGTERM - 1 | 1 << signal.SIGPIPE - 1 | 1 << signal.SIGCHLD - 1)
+        assert not int(line.split()[1], 16) & (
+            1 << signal.SIGTERM - 1 | 1 << signal.SIGPIPE - 1 | 1 << signal.SIGCHLD - 1
+        )
     assert int(descriptors) == 4  # the three and the one of ls itself

@@ -163,6 +163,8 @@ class Agent:
                 self._calls_broken("")
                 return
             self.updates.accepted()
+            if self.updates.ready:
+                self._soon()
             self._no_answer_due()
             if self.updates.in_flight:
                 self._waiting = self._loop.after(_ANSWER, lambda: self._calls_broken("no answer to an update"))

@@ -19,7 +19,7 @@ from chronos_py.executor.runtime.task import Task, grace
 from chronos_py.executor.runtime.updates import Json
 
 _LOOK = 1.0  # seconds between looks at the size of outputs
-_SWEEP = 30.0  # seconds between looks for old folders and for strays
+_SWEEP = 5.0  # seconds between looks for old folders and for strays
 _LAST_WORDS = 5.0  # seconds that the last updates have to be acknowledged at the end
 
 
@@ -163,7 +163,8 @@ class Executor:
         """Take note of an end. The leader is reaped, and nothing of its group is alive."""
         del self._tasks[task.id], self._by_pid[task.pid]
         task.forget_timers()
-        self._folders.ended(task.folder)
+        if self._folders.ended(task.folder):
+            self._remove_old_folders()
         state, reason = task.outcome(status)
         self._agent.update(task.id, state, processes.describe(status), reason)
 

@@ -11,6 +11,8 @@ from collections import deque
 
 from chronos_py.executor.runtime.names import FOLDER, folder_name
 
+_BATCH = 100  # folders that are removed together
+
 
 class Folders:
     """`keep` ended tasks' folders stay, for `keep_time` seconds (0: no limit)."""
@@ -27,13 +29,15 @@ class Folders:
         os.mkdir(path)
         return path
 
-    def ended(self, path: str) -> None:
+    def ended(self, path: str) -> bool:
+        """Take note of a task's end; tell whether so many folders are due that they should not wait."""
         self._ended.append((time.monotonic(), path))
+        return len(self._ended) >= self._keep + _BATCH
 
     def due(self) -> list[str]:
-        """Return folders to be removed now, at most a hundred; each is told once."""
+        """Return folders to be removed now, at most _BATCH; each is told once."""
         found: list[str] = []
         oldest = time.monotonic() - self._keep_time if self._keep_time else float("-inf")
-        while self._ended and len(found) < 100 and (len(self._ended) > self._keep or self._ended[0][0] < oldest):
+        while self._ended and len(found) < _BATCH and (len(self._ended) > self._keep or self._ended[0][0] < oldest):
             found.append(self._ended.popleft()[1])
         return found
