@@ -21,12 +21,13 @@ NAME = "chronos-py"  # as a job's `executor`
 @dataclass(frozen=True, slots=True)
 class Setup:
     """How agents come by the executor and start it. With `uri`, they fetch that file (see `archive`), keep it in their
-    cache and run it with `python`; without, chronos-py is installed on them and `command` starts it.
+    cache if told so, and run it with `python`; without, chronos-py is installed on them and `command` starts it.
 
     `resources` are the executor's own, beside those of its tasks; Mesos counts them once for each executor.
     """
 
     uri: str = ""
+    cache: bool = True
     python: str = "python3"
     command: str = "chronos-py executor"
     options: Options = field(default_factory=Options)
@@ -55,7 +56,7 @@ def executor_info(framework_id: str, user: str, setup: Setup) -> dict[str, Any]:
     if setup.uri:
         file = setup.uri.rpartition("/")[2]
         program = f"{setup.python} ./{shlex.quote(file)}"
-        command["uris"] = [{"value": setup.uri, "executable": False, "extract": False, "cache": True}]
+        command["uris"] = [{"value": setup.uri, "executable": False, "extract": False, "cache": setup.cache}]
     command["value"] = f"exec {program} {words}"
     if user:
         command["user"] = user
