@@ -12,6 +12,7 @@ from chronos_py.executor.runtime.loop import READ, WRITE, Loop
 from chronos_py.executor.runtime.wire import Answers, BadAnswer, Piece
 
 _CONNECTING = 10.0  # seconds
+_AT_ONCE = 32768  # bytes: of many launches that come together some are running before all are read
 
 
 class Connection:
@@ -114,7 +115,7 @@ class Connection:
         if self._socket is None:
             return
         try:
-            data = self._socket.recv(262144)
+            data = self._socket.recv(_AT_ONCE)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Union
 
 _LONGEST_HEAD = 65536
-LONGEST_RECORD = 64 * 1024 * 1024
+LONGEST_RECORD = 16 * 1024 * 1024
 
 
 class BadAnswer(Exception):
