@@ -1,4 +1,4 @@
-"""The executor's file, for agents to fetch: the one path that asks for no credentials, for an agent has none to give."""
+"""The executor's file, for agents to fetch: the one path that asks for no credentials, for agents have none to give."""
 
 from __future__ import annotations
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from functools import partial
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chronos_py.executor.runtime.loop import Loop
 from chronos_py.executor.runtime.names import folder_name
 from chronos_py.executor.runtime.order import BadOrder, Order, decode, encode
 from chronos_py.executor.runtime.surroundings import Options, Surroundings, nanoseconds, seconds
@@ -168,3 +170,21 @@ def test_updates_are_kept_until_they_are_acknowledged():
     updates.refused()
     updates.handed_over()
     assert updates.next() is None and updates.in_flight == 0 and len(updates) == 2
+
+
+def test_timers_that_were_cancelled_are_not_kept():
+    loop, called = Loop(), []
+
+    def raising() -> None:
+        raise ValueError("ends nothing")
+
+    for number in range(1000):
+        loop.after(86400, partial(called.append, number)).cancel()
+    assert len(loop._timers) <= 200
+    loop.after(0, partial(called.append, "second"))
+    loop.after(-1, partial(called.append, "first"))
+    loop.after(0, partial(called.append, "never")).cancel()
+    loop.after(-2, raising)
+    while len(called) < 2:
+        loop.turn()
+    assert called == ["first", "second"]

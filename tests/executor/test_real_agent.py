@@ -67,7 +67,7 @@ class Framework(MiniFramework):
         self._kept: list[dict[str, Any]] = []
 
     def next(self, kind: str) -> dict[str, Any]:
-        """Keep offers that come while something else is waited for."""
+        """Keep offers that come while something else is waited for, unless they are taken back."""
         if kind == "OFFERS" and self._kept:
             return self._kept.pop()
         end = time.monotonic() + PATIENCE_S
@@ -76,6 +76,9 @@ class Framework(MiniFramework):
                 return dict(event[kind.lower()])
             if event["type"] == "OFFERS":
                 self._kept.append(event["offers"])
+            if event["type"] == "RESCIND":
+                gone = event["rescind"]["offer_id"]
+                self._kept = [kept for kept in self._kept if all(offer["id"] != gone for offer in kept["offers"])]
             assert time.monotonic() < end, f"no {kind} within {PATIENCE_S} seconds"
         raise AssertionError(f"the stream ended before {kind}")
 

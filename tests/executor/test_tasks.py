@@ -70,6 +70,13 @@ def test_arguments_and_environment(agent, start):
     assert set(agent.tokens) == {"Bearer secret"}
 
 
+def test_what_python_adds_for_itself_is_not_for_tasks(agent, start):
+    executing = start(environment={"LANG": "", "LC_ALL": "", "LC_CTYPE": ""})
+    agent.shell("task", "env")
+    agent.wait_state("task", "TASK_FINISHED")
+    assert "LC_CTYPE" not in executing.output("task")
+
+
 def test_a_kill_is_announced_and_takes_the_whole_session(agent, start):
     executing = start()
     agent.shell("victim", "set -m; sleep 1000 & echo $! > other; sleep 1000; echo survived")

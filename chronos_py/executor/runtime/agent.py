@@ -13,7 +13,8 @@ from chronos_py.executor.runtime.surroundings import Surroundings
 from chronos_py.executor.runtime.updates import Json, Updates
 from chronos_py.executor.runtime.wire import BadAnswer, End, Head, Piece, Records
 
-_FIRST_PAUSE = 0.05  # seconds; doubled up to the agent's MESOS_SUBSCRIPTION_BACKOFF_MAX
+_FIRST_PAUSE = 0.05  # seconds; doubled up to the next, or to the agent's MESOS_SUBSCRIPTION_BACKOFF_MAX
+_LONGEST_PAUSE = 0.5  # an agent that restarts kills what has not come back 2 seconds after it is there again
 _RESEND = 0.3
 _ANSWER = 30.0
 _FIRST_SUBSCRIPTION = 60.0  # the agent's own patience (executor_registration_timeout) is this by default
@@ -94,7 +95,7 @@ class Agent:
             timeout = self._where.recovery_timeout
             self._giving_up = self._loop.after(timeout, lambda: self._give_up(timeout))
         self._loop.after(self._pause * random.uniform(0.5, 1), self._subscribe)
-        self._pause = min(self._pause * 2, max(_FIRST_PAUSE, self._where.backoff))
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE, max(_FIRST_PAUSE, self._where.backoff))
 
     def _give_up(self, after: float) -> None:
         self._giving_up = None

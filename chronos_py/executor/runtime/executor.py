@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from chronos_py.executor.runtime import processes
@@ -129,7 +130,7 @@ class Executor:
         self._agent.update(info["task_id"]["value"], "TASK_FAILED", why, "REASON_TASK_INVALID")
 
     def _environment(self, task: Task, order: Order) -> dict[str, str]:
-        environment = {**self._base, "MESOS_SANDBOX": task.folder}
+        environment = {**self._base, "MESOS_SANDBOX": task.folder, "MESOS_DIRECTORY": task.folder}
         if task.role:
             environment["MESOS_ALLOCATION_ROLE"] = task.role
         environment.update(order.environment)
@@ -229,6 +230,8 @@ class Executor:
         self.loop.after(_SWEEP, self._sweep)
         self._end_strays()
         self._remove_old_folders()
+        with suppress(OSError):  # what we log ourselves
+            bound(self._where.sandbox, self._options.output_max_size * 1024 * 1024)
 
     def _remove_old_folders(self) -> None:
         """Remove old folders in a process of its own: a large one must not hold up all tasks."""

@@ -42,6 +42,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Timer]] = []
         self._numbers = count()
+        self._many = 128  # timers, before those that were cancelled are thrown away
 
     def watch(self, descriptor: int, events: int, call: Callable[[int], None]) -> None:
         """Call with the events that are true of a descriptor; again to change them."""
@@ -54,6 +55,10 @@ class Loop:
         self._selector.unregister(descriptor)
 
     def after(self, seconds: float, call: Call) -> Timer:
+        if len(self._timers) > self._many:
+            self._timers = [item for item in self._timers if item[2].call is not None]
+            heapq.heapify(self._timers)
+            self._many = max(128, 2 * len(self._timers))
         timer = Timer(call)
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), timer))
         return timer

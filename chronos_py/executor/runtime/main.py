@@ -21,4 +21,14 @@ def main(words: Sequence[str]) -> int:
     except BadSurroundings as error:
         log(str(error))
         return BAD_USAGE
-    return guarded(lambda: run(where, options, dict(os.environ)))
+    return guarded(lambda: run(where, options, environment_at_start()))
+
+
+def environment_at_start() -> dict[str, str]:
+    """Return our environment as the agent made it: Python may have set LC_CTYPE since (PEP 538), not for tasks."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            items = [item.partition(b"=") for item in file.read().split(b"\0")]
+    except OSError:
+        return dict(os.environ)
+    return {os.fsdecode(name): os.fsdecode(value) for name, found, value in items if name and found}
