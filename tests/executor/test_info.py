@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import io
+import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -103,6 +105,20 @@ def test_the_archive_runs_by_itself(agent, start, tmp_path):
     agent.shell("task", "true")
     agent.wait_state("task", "TASK_FINISHED")
     assert "subscribed" in executing.log
+
+
+@pytest.mark.parametrize("minor", [9, 10, 12, 13, 14])
+def test_the_archive_runs_with_other_pythons(agent, start, tmp_path, minor):
+    python = shutil.which(f"python3.{minor}")
+    if python is None or subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode:
+        pytest.skip(f"no Python 3.{minor} here")
+    start(
+        words=(python, "-I", "-S", "-W", "error", str(archive.build().write(tmp_path))), environment={"PYTHONPATH": ""}
+    )
+    agent.shell("task", "exec sleep 1000", max_completion_time={"nanoseconds": 1})
+    assert agent.wait_state("task", "TASK_FAILED")["reason"] == "REASON_MAX_COMPLETION_TIME_REACHED"
+    agent.launch("missing", ["no-such-program"])
+    agent.wait_state("missing", "TASK_FAILED")
 
 
 def test_it_is_a_command_of_ours(agent, start):
