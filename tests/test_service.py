@@ -680,7 +680,7 @@ def test_everybody_is_answered_when_a_turn_cannot_even_be_begun_again(bench: Ben
 def test_higher_priority_goes_first(bench: Bench) -> None:
     bench.driver.room = bench.driver.room.__class__.of(1, 1e6, 1e6)
     bench.boot()
-    bench.service._engine.offers.clear()
+    bench.service._engine.loop.disconnected()
     for name, priority in (("low", -1), ("plain", None), ("high", 7)):
         bench.add(a_job(name, schedule="R1//P", priority=priority, cpus=1))
     bench.driver.offer("a")
