@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +86,14 @@ class Scheduler:
         def done(runs: list[dict[str, Any]]) -> bool:
             return {run["job"] for run in runs} == wanted and all(run["state"] == "ended" for run in runs)
 
-        return eventually(read, done, seconds)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            eventually(lambda: self.get("/runs?state=active&limit=1")["runs"], lambda runs: not runs, seconds)
+            runs = read()
+            if done(runs):
+                return runs
+            time.sleep(0.3)
+        raise AssertionError(f"not within {seconds} s: {[run for run in runs if run['state'] != 'ended'][:5]}")
 
     def output(self, name: str, attempt: int = 0, stream: str = "stdout") -> str:
         """Return what an attempt of a job's newest run has written."""

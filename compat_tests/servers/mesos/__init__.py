@@ -13,7 +13,7 @@ registrar, agent, containerizers and HTTP APIs are the real code; the executors 
 
 from compat_tests.servers.mesos.cluster import MesosCluster
 from compat_tests.servers.mesos.errors import MesosError
-from compat_tests.servers.mesos.install import missing
+from compat_tests.servers.mesos.install import missing, users_differ
 from compat_tests.servers.mesos.specs import AgentSpec
 
-__all__ = ["AgentSpec", "MesosCluster", "MesosError", "missing"]
+__all__ = ["AgentSpec", "MesosCluster", "MesosError", "missing", "users_differ"]
