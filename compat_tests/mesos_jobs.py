@@ -87,12 +87,10 @@ class Scheduler:
             return {run["job"] for run in runs} == wanted and all(run["state"] == "ended" for run in runs)
 
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            eventually(lambda: self.get("/runs?state=active&limit=1")["runs"], lambda runs: not runs, seconds)
-            runs = read()
-            if done(runs):
-                return runs
-            time.sleep(0.3)
+        while not done(runs := read()) and time.monotonic() < end:
+            time.sleep(0.2)
+        if done(runs):
+            return runs
         raise AssertionError(f"not within {seconds} s: {[run for run in runs if run['state'] != 'ended'][:5]}")
 
     def output(self, name: str, attempt: int = 0, stream: str = "stdout") -> str:
@@ -126,8 +124,8 @@ def serving(request: pytest.FixtureRequest, folder: Path, cluster: MesosCluster,
             # the library's list of required fields grows with each job of 2.x
             patch.setattr(chronos.ChronosJob, "legacy_fields", [])
             scheduler = Scheduler(server.url)
-            yield scheduler
-            scheduler.session.close()
+            with scheduler.session:
+                yield scheduler
     finally:
         server.stop()
         if request.session.testsfailed > failed_before:
