@@ -36,7 +36,8 @@ class Policy:
     disable_after_failures: int = 0
     unknown_task_timeout: Millis = 600_000
     launch_patience: Millis = 60_000  # without any word of a launched task: ask
-    kill_patience: Millis = 10_000  # beyond the grace: tell again
+    kill_patience: Millis = 10_000  # beyond the grace: tell again, then after twice as long, and so on
+    faults_per_reason: int = 10  # how often each fault of the platform costs a run no retry
     task_epsilon: Millis = 60_000  # lateness limit of catch-up policy skip where a job names none
     catch_up: CatchUp = CatchUp.ONE
     default_zone: tzinfo = UTC

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,31 +14,24 @@ import structlog
 from chronos_py.drivers.base import DriverStatus, OutputChunk, Post
 from chronos_py.drivers.mesos import calls
 from chronos_py.drivers.mesos.agents import AgentDirectory
+from chronos_py.drivers.mesos.callbacks import Callbacks
 from chronos_py.drivers.mesos.connection import Answer
 from chronos_py.drivers.mesos.launches import Launches
 from chronos_py.drivers.mesos.link import Link, LinkState
 from chronos_py.drivers.mesos.masters import find_masters
-from chronos_py.drivers.mesos.offers import read_inverse_offer, read_offer
 from chronos_py.drivers.mesos.sandboxes import Sandboxes
-from chronos_py.drivers.mesos.sender import Call, Route, Sender
+from chronos_py.drivers.mesos.sender import Call, Sender
 from chronos_py.drivers.mesos.settings import MesosSettings
-from chronos_py.drivers.mesos.statuses import read_status
 from chronos_py.drivers.mesos.stream import Endpoint
 from chronos_py.drivers.mesos.web import get_json, post_json
 from chronos_py.model.messages import (
     Acknowledge,
-    AgentLost,
     AnswerInverseOffers,
     Decline,
     DriverEffect,
     DriverEvent,
-    DriverLost,
-    DriverReady,
-    InverseOffersReceived,
     Kill,
     Launch,
-    OfferRescinded,
-    OffersReceived,
     Reconcile,
     Resubscribe,
     Revive,
@@ -81,7 +73,7 @@ class MesosDriver:
         self._post = post
         self._make_parts()
         self._link = Link(
-            _Callbacks(self),
+            Callbacks(self._tell, self._sender, self._directory, self._headers, self._monotonic),
             _framework(self.settings, framework_id),
             self._masters,
             self._headers,
@@ -229,81 +221,6 @@ class MesosDriver:
             "removedFrameworkIds": list(state.removed_ids),
             "agents": len(self._directory),
         }
-
-
-class _Callbacks:
-    """What pymesos calls, on the link's thread. Nothing is decided here."""
-
-    def __init__(self, driver: MesosDriver) -> None:
-        self._driver = driver
-
-    def registered(self, link: Link, framework_id: Any, master_info: Any) -> None:
-        driver, endpoint = self._driver, link.endpoint
-        assert endpoint is not None
-        log.info("subscribed to Mesos", master=str(endpoint), framework_id=link.state.framework_id)
-        driver._sender.connect(Route(endpoint, {**driver._headers, "Mesos-Stream-Id": link.stream_id or ""}))
-        driver._directory.connected(endpoint)
-        driver._tell(DriverReady(link.state.framework_id))
-
-    reregistered = registered
-
-    def disconnected(self, link: Link) -> None:
-        self._driver._sender.disconnect()
-        self._driver._tell(DriverLost(link.state.problem))
-
-    def resourceOffers(self, link: Link, offers: Sequence[dict[str, Any]]) -> None:
-        driver, directory = self._driver, self._driver._directory
-        link.state.last_offer = driver._monotonic()
-        directory.first_reading()
-        totals = directory.totals()
-        good = []
-        for offer in offers:
-            try:
-                read = read_offer(offer, totals)
-            except ValueError as error:
-                log.error("an offer cannot be read and is left", reason=str(error))
-                continue
-            directory.note(read.agent_id, read.host, read.detail.url)
-            good.append(read)
-        if good:
-            driver._tell(OffersReceived(good))
-
-    def inverseOffers(self, link: Link, offers: Sequence[dict[str, Any]]) -> None:
-        del link
-        self._driver._tell(InverseOffersReceived([read_inverse_offer(offer) for offer in offers]))
-
-    def offerRescinded(self, link: Link, offer_id: dict[str, Any]) -> None:
-        del link
-        self._driver._tell(OfferRescinded(str(offer_id["value"])))
-
-    def inverseOfferRescinded(self, link: Link, offer_id: dict[str, Any]) -> None:
-        """The outage that it announced may still come; the agent's next offers say."""
-
-    def statusUpdate(self, link: Link, status: dict[str, Any]) -> None:
-        del link
-        update = read_status(status)
-        self._driver._tell(replace(update, host=self._driver._directory.get(update.agent_id).host))
-
-    def operationStatusUpdate(self, link: Link, status: dict[str, Any]) -> None:
-        """We start no operations that are reported on."""
-
-    def slaveLost(self, link: Link, agent_id: dict[str, Any]) -> None:
-        del link
-        self._driver._tell(AgentLost(str(agent_id["value"])))
-
-    def executorLost(self, link: Link, executor_id: Any, agent_id: Any, status: Any) -> None:
-        """Its tasks' own updates tell what became of them."""
-        del link
-        log.info("an executor ended", executor_id=executor_id, agent_id=agent_id, exit_status=status)
-
-    def frameworkMessage(self, link: Link, executor_id: Any, agent_id: Any, data: Any) -> None:
-        """Nobody of ours sends any."""
-
-    def processHeartBeat(self, link: Link) -> None:
-        """The link notes the time of every event."""
-
-    def error(self, link: Link, message: str) -> None:
-        """The link deals with errors."""
 
 
 def _framework(settings: MesosSettings, framework_id: str) -> dict[str, Any]:

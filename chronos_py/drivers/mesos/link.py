@@ -214,12 +214,12 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
             self.on_event(event)
         except StreamError:
             raise
-        except Exception:
+        except Exception as error:
             self.state.failed_callbacks += 1
             if self.state.failed_callbacks <= ENOUGH_TO_REPORT:
                 log.exception("an event of Mesos could not be taken", event_type=kind)
-        if kind == "SUBSCRIBED" and not self.state.subscribed:
-            raise StreamError("the master's SUBSCRIBED makes no sense")
+            if kind == "SUBSCRIBED":  # nobody knows of it, so it is of no use
+                raise StreamError(f"the subscription could not be taken: {error!r}") from None
 
     def _note_subscription(self, event: dict[str, Any], stream: EventStream) -> None:
         subscribed = event["subscribed"]

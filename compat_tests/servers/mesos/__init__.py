@@ -15,5 +15,6 @@ from compat_tests.servers.mesos.cluster import MesosCluster
 from compat_tests.servers.mesos.errors import MesosError
 from compat_tests.servers.mesos.install import missing, users_differ
 from compat_tests.servers.mesos.specs import AgentSpec
+from compat_tests.servers.mesos.zookeeper import missing_zookeeper
 
-__all__ = ["AgentSpec", "MesosCluster", "MesosError", "missing", "users_differ"]
+__all__ = ["AgentSpec", "MesosCluster", "MesosError", "missing", "missing_zookeeper", "users_differ"]
