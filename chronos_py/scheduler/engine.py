@@ -14,6 +14,7 @@ from chronos_py.clock import Millis
 from chronos_py.errors import ChronosError
 from chronos_py.model.job import Job, JobState
 from chronos_py.model.messages import (
+    AgentLost,
     AnswerInverseOffers,
     ChangeJob,
     DeleteJob,
@@ -29,7 +30,6 @@ from chronos_py.model.messages import (
     OfferRescinded,
     OffersReceived,
     PurgeTasks,
-    Reconcile,
     ReportProgress,
     ReportResult,
     RunJob,
@@ -40,14 +40,17 @@ from chronos_py.model.offer import Offer
 from chronos_py.model.run import Phase, Run, Task
 from chronos_py.model.view import JobView, Waiting
 from chronos_py.scheduler.admission import Admission
+from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
 from chronos_py.scheduler.dependencies import reparented
 from chronos_py.scheduler.lifecycle import Lifecycle
 from chronos_py.scheduler.offers import Demand, OfferLoop
 from chronos_py.scheduler.placement import Place, Refusal, Request, place
 from chronos_py.scheduler.queue import Shape
+from chronos_py.scheduler.reconcile import Reconciler
 from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.tasks import build_task
+from chronos_py.scheduler.watchdogs import Watchdogs
 
 LARGEST_COUNTER = 2**62
 LAUNCHES_PER_TURN = 500  # a bigger crowd is launched over several turns, so that requests are answered between them
@@ -60,11 +63,14 @@ class Engine:
     def __init__(self, policy: Policy | None = None) -> None:
         self.book = Book(policy or Policy())
         self.releaser = Releaser(self.book)
-        self.lifecycle = Lifecycle(self.book, self.releaser)
+        self.reconciler = Reconciler(self.book)
+        self.lifecycle = Lifecycle(self.book, self.releaser, self.reconciler, Adoption(self.book, self.releaser))
         self.admission = Admission(self.book, self.releaser, self.lifecycle)
         self.loop = OfferLoop(self.book.policy.offers)
         self.refusals: dict[Shape, Refusal] = {}
         self.driver_ready = False
+        self.watchdogs = Watchdogs()
+        self.at_work: str | int | None = None  # the job or run that is looked after by itself, not for an event
 
     # --- start
 
@@ -83,7 +89,7 @@ class Engine:
             book.next_run, book.next_record, book.id_floor = now, now, now
         book.keep_counters()
         for name, job in sorted(jobs.items(), key=lambda item: states[item[0]].sequence if item[0] in states else 0):
-            state = states.get(name)
+            self.at_work, state = name, states.get(name)
             if state is None:
                 state = JobState(sequence=book.number_job(), version=book.number_run(), anchor=now)
             if state.edges or job.parents:
@@ -93,17 +99,24 @@ class Engine:
             book.graph.put(name, job.parents or ())
             if name not in states:
                 book.put_state(entry, state)
+            if name in book.aside:
+                continue
             self.releaser.prepare(entry)
             if name not in states and entry.occurrences is not None:
                 book.put_state(entry, replace(state, remaining=entry.occurrences.schedule.count))
         for run in sorted(runs.values(), key=lambda run: run.id):
-            self._restore(run)
-        for entry in book.jobs.values():
+            self.at_work = run.id
+            if run.id not in book.aside:
+                self._restore(run)
+        for name, entry in book.jobs.items():
+            self.at_work = name
             self.releaser.settle(entry, now)
+        self.at_work = None
 
     def _restore(self, run: Run) -> None:
         book, entry = self.book, self.book.jobs.get(run.job)
         book.runs[run.id] = run
+        book.note_doubt(run)
         book.by_task[run.task_id] = run.id
         if entry is not None and run.killing != "deleted":
             entry.active.add(run.id)
@@ -133,15 +146,22 @@ class Engine:
                 self.loop.rescind(event.offer_id)
             case InverseOffersReceived():
                 self._asked_back(event)
+            case AgentLost():
+                self.loop.agent_lost(event.agent_id)
+                lost = [run for run in self.book.runs.values() if run.agent_id == event.agent_id]
+                self.reconciler.doubt(lost, now)
             case HistoryWritten():
                 self.book.forget_records(event.up_to)
             case RunJob():
                 return self.admission.run(event, now)
             case SubmitJob():
+                self.take_up(event.job.name, now)
                 return self.admission.submit(event, now)
             case ChangeJob():
+                self.take_up(event.name, now)
                 return self.admission.change(event, now)
             case DeleteJob():
+                self.take_up(event.name, now)
                 return self.admission.delete(event, now)
             case MarkSuccess():
                 return self.admission.mark_success(event, now)
@@ -165,16 +185,11 @@ class Engine:
         return None
 
     def _driver_ready(self, event: DriverReady, now: Millis) -> None:
-        """Ask after every task that may exist; their runs wait for the answers."""
         self.driver_ready = True
         self.loop.connected()
         if event.framework_id:
             self.book.put_meta("framework_id", event.framework_id)
-        asked = [run for run in self.book.runs.values() if run.on_agent]
-        for run in asked:
-            self.book.update_run(run, uncertain=True, deadline=now + self.book.policy.unknown_task_timeout)
-        if asked:
-            self.book.effect(Reconcile(tuple((run.task_id, run.agent_id) for run in asked)))
+        self.reconciler.connected(now)
         self.book.unplaced = True
 
     def _asked_back(self, event: InverseOffersReceived) -> None:
@@ -187,12 +202,20 @@ class Engine:
             (declined if kept else accepted).append(offer.id)
         self.book.effect(AnswerInverseOffers(tuple(accepted), tuple(declined)))
 
+    def take_up(self, name: str, now: Millis) -> None:
+        """Look after a job again that was set aside: it is about to be changed."""
+        if self.book.aside:
+            self.book.take_up(name, now)
+
     # --- time
 
     def advance(self, now: Millis) -> None:
-        """Do what is due, then place what waits."""
+        """Do what is due, then place what waits. When it raises, `at_work` is whose work it was, None: nobody's."""
         book = self.book
         while (key := book.timers.pop(now)) is not None:
+            if book.is_aside(key):
+                continue
+            self.at_work = key
             if isinstance(key, int):
                 run = book.runs.get(key)
                 if run is not None:
@@ -202,13 +225,16 @@ class Engine:
                 if entry is not None:
                     entry.wake = None
                     self.releaser.settle(entry, now)
+        self.at_work = None
         if self.driver_ready:
+            self.reconciler.advance(now)
             coming, look_again = self._in_sight(now)
             if book.unplaced:
                 self._place(now, coming)
             demand = Demand(self._waiting_shapes(), coming, book.unplaced and len(book.queue) > 0, look_again)
             for effect in self.loop.settle(demand, now):
                 book.effect(effect)
+        self.watchdogs.watch(book, self.loop, now, ready=self.driver_ready)
         book.tidy_timers()
 
     @property
@@ -216,7 +242,9 @@ class Engine:
         """Return when `advance` next has something to do, None: only after an event."""
         if self.book.unplaced and self.driver_ready and self.loop.held and len(self.book.queue):
             return 0
-        times = [self.book.timers.next, self.loop.wake if self.driver_ready else None]
+        times = [self.book.timers.next]
+        if self.driver_ready:
+            times += [self.loop.wake, self.reconciler.wake, self.watchdogs.wake]
         return min((at for at in times if at is not None), default=None)
 
     def _in_sight(self, now: Millis) -> tuple[list[tuple[Millis, Shape]], Millis | None]:
@@ -248,7 +276,11 @@ class Engine:
             self.refusals = {}
             return
         stuck: set[Shape] = set()
-        requests = (Request(number, shape, book.runs[number].avoid) for number, shape in book.queue.in_order(stuck))
+        requests = (
+            Request(number, shape, book.runs[number].avoid)
+            for number, shape in book.queue.in_order(stuck)
+            if not book.is_aside(number)
+        )
         down, leaving = self.loop.maintenance(now)
         first = _first(requests, LAUNCHES_PER_TURN, self)
         placement = place(first, list(self.loop.held.values()), stuck, down=down, leaving=leaving)
@@ -256,7 +288,9 @@ class Engine:
         by_place: dict[Place, list[Task]] = {}
         offers = self.loop.places() if placement.launches else {}
         for request, where in placement.launches:
+            self.at_work = request.run
             by_place.setdefault(where, []).append(self._launch(request.run, offers[where][0], now))
+        self.at_work = None
         demand = Demand(self._waiting_shapes(), coming, book.unplaced)
         seconds = self.loop.rest_filter(demand, now)
         for where, tasks in by_place.items():
@@ -306,6 +340,8 @@ class Engine:
             return Waiting("launching", "has been launched; no word of its start yet", detail)
         if number not in self.book.queue:
             return Waiting("job_running", "waits until the job's present run has ended")
+        if self.book.is_aside(number):
+            return Waiting("set_aside", "could not be handled; changing its job lets it be tried again")
         if not self.driver_ready:
             return Waiting("driver_down", "the cluster cannot be reached")
         try:

@@ -74,6 +74,8 @@ class Releaser:
 
     def settle(self, entry: Entry, now: Millis) -> None:
         """Give the job's next run a chance: one that waits in line, a due time, or a release by parents."""
+        if entry.job.name in self.book.aside:
+            return
         while entry.line and entry.free:
             self.book.enqueue(entry, self.book.runs[entry.line.popleft()])
         if entry.occurrences is not None:
@@ -179,6 +181,12 @@ class Releaser:
             self.parent_unsuccessful(entry, last_due or first_due)
             self.disable_if_exhausted(entry, now)
 
+    def claim(self, entry: Entry, index: int, now: Millis, run: int) -> None:
+        """Let a run that is under way already have due time number `index`; those before it become part of it."""
+        if index > entry.state.next_index:
+            self._leave_out(entry, index - 1, now, Outcome.MERGED, "unknown to the store", into=run)
+        self._use_up(entry, index)
+
     def absorb(self, entry: Entry, run: Run, now: Millis) -> None:
         """Let a run that starts late stand for the due times that have passed while it waited (Chronos 3 does)."""
         if entry.occurrences is None or run.trigger is not Trigger.SCHEDULE or entry.job.disabled:
@@ -226,6 +234,8 @@ class Releaser:
                     self.book.put_state(child, replace(child.state, edges=edges))
 
     def _release_by_parents(self, entry: Entry, now: Millis) -> None:
+        if entry.job.name in self.book.aside:
+            return
         while not self.blocked(entry):
             edges, tokens = dependencies.released(entry.state.edges)
             if edges != entry.state.edges:
