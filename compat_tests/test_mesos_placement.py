@@ -148,6 +148,7 @@ def test_what_another_framework_uses_is_waited_for(scheduler, cluster):
     with MiniFramework(cluster.master_url) as other:
         other.launch(other.offers(len(HOSTS))["a"], "filling", "sleep 2", cpus=9.5, mem=1024)
         other.status("filling", {"TASK_RUNNING"})
+        other.call("SUPPRESS")  # it would keep what is offered to it
         scheduler.add("patient", cpus=1, constraints=[["hostname", "EQUALS", "a"]])
         assert other.status("filling", TERMINAL)["state"] == "TASK_FINISHED"
         assert scheduler.ended("patient")["outcome"] == "success"
