@@ -19,6 +19,7 @@ pytestmark = pytest.mark.external
 EQUAL_JOBS = 90
 FAIREST, FAIR = 1.0, 0.95
 HOSTS = ("a", "b", "c")
+LONG_S = 3600.0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -122,12 +123,19 @@ def test_an_impossible_constraint_waits_with_a_reason_and_stands_in_nobodys_way(
 # --- other frameworks
 
 
+def launch(other: MiniFramework, host: str, name: str, command: str, **amounts: float) -> None:
+    """Let another framework wait for offers of all agents, run a task on one, and leave all the rest to others."""
+    offers = other.offers(len(HOSTS))
+    other.launch(offers.pop(host), name, command, refuse=LONG_S, **amounts)
+    other.call("DECLINE", offer_ids=[offer["id"] for offer in offers.values()], filters={"refuse_seconds": LONG_S})
+    other.call("SUPPRESS")
+
+
 def test_another_framework_gets_offers_while_ours_is_idle(scheduler, cluster):
     scheduler.add("before")
     assert scheduler.ended("before")["outcome"] == "success"
     with MiniFramework(cluster.master_url) as other:
-        offers = other.offers(len(HOSTS))
-        other.launch(offers["a"], "theirs", "true")
+        launch(other, "a", "theirs", "true")
         assert other.status("theirs", TERMINAL)["state"] == "TASK_FINISHED"
 
 
@@ -135,8 +143,7 @@ def test_another_framework_gets_offers_while_ours_waits_for_what_there_is_not(sc
     scheduler.add("too-big", mem=1_000_000)
     eventually(lambda: scheduler.why("too-big"), lambda why: why["code"] == "no_fit")
     with MiniFramework(cluster.master_url) as other:
-        offers = other.offers(len(HOSTS))
-        other.launch(offers["b"], "theirs-too", "true")
+        launch(other, "b", "theirs-too", "true")
         assert other.status("theirs-too", TERMINAL)["state"] == "TASK_FINISHED"
         scheduler.add("ours")
         assert scheduler.ended("ours")["outcome"] == "success"
@@ -146,9 +153,8 @@ def test_another_framework_gets_offers_while_ours_waits_for_what_there_is_not(sc
 def test_what_another_framework_uses_is_waited_for(scheduler, cluster):
     """The only agent that will do is full of somebody else's task; ours runs when that has ended."""
     with MiniFramework(cluster.master_url) as other:
-        other.launch(other.offers(len(HOSTS))["a"], "filling", "sleep 2", cpus=9.5, mem=1024)
+        launch(other, "a", "filling", "sleep 2", cpus=9.5, mem=1024)
         other.status("filling", {"TASK_RUNNING"})
-        other.call("SUPPRESS")  # it would keep what is offered to it
         scheduler.add("patient", cpus=1, constraints=[["hostname", "EQUALS", "a"]])
         assert other.status("filling", TERMINAL)["state"] == "TASK_FINISHED"
         assert scheduler.ended("patient")["outcome"] == "success"
