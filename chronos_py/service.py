@@ -25,12 +25,24 @@ from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, 
 from chronos_py.feed import Subscription
 from chronos_py.inbox import Inbox, Posted, answer
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
-from chronos_py.model.messages import DriverReady, Effect, Event, HistoryWritten, Notify, Put, Request, Revive
+from chronos_py.model.messages import (
+    Decline,
+    DriverReady,
+    Effect,
+    Event,
+    HistoryWritten,
+    Notify,
+    OffersReceived,
+    Put,
+    Request,
+    Revive,
+)
 from chronos_py.model.run import Outcome
 from chronos_py.model.view import View, Waiting
 from chronos_py.persistence.base import JobStore, Quarantined, Snapshot
 from chronos_py.scheduler.book import Policy, Turn
 from chronos_py.scheduler.engine import Engine, valid_counters
+from chronos_py.scheduler.offers import OfferLoop
 
 log = structlog.get_logger(__name__)
 
@@ -114,6 +126,7 @@ class Service:
         self._monotonic = monotonic or time.monotonic
         self._inbox = Inbox(inbox_limit)
         self._engine = Engine(self._policy)
+        self._loop = self._engine.loop  # the offers as they were before the turn
         self._epoch = 0
         self._samples: dict[str, deque[int]] = {}
         self._seed = durations
@@ -267,8 +280,12 @@ class Service:
         self._refuse(self._inbox.swap(0))
 
     def _refuse(self, items: list[Posted]) -> None:
-        """Answer callers that this node does not lead. A driver's news is not acknowledged, so it comes again."""
+        """Answer callers that this node does not lead. A driver's news is not acknowledged, so it comes again; its
+        offers are handed back."""
         for item in items:
+            if isinstance(item.event, OffersReceived) and self._driver_started:
+                ids = tuple(offer.id for offer in item.event.offers)
+                self._perform(Decline(ids, self._policy.offers.refuse))
             if item.answer is not None and not item.answer.cancelled():
                 item.answer.set_exception(NotLeader(f"this node does not lead: {self._problem}"))
 
@@ -286,15 +303,18 @@ class Service:
     def _take_over(self) -> None:
         """Become the writer, read everything, and tell the driver what to ask after."""
         self._epoch = self._store.open_epoch()
+        stale = {**self._loop.held, **self._engine.loop.held}
         self._engine = Engine(self._policy)  # the old one goes before the new one comes: there is room for one
         with no_collection():
             snapshot = self._store.load()
-            self._engine = engine = _loaded(self._policy, snapshot, {}, self._clock.now())
+            self._engine = engine = _loaded(self._policy, snapshot, None, self._clock.now())
             self._publish_all(snapshot.quarantined)
         framework_id = str(snapshot.meta.get("framework_id", ""))
         if self._driver_started:
             engine.handle(DriverReady(), self._clock.now())
-            engine.book.effect(Revive())  # the offers of before went with a turn that did not count
+            if stale:  # they went with a turn that did not count
+                engine.book.effect(Decline(tuple(stale), 0.0))
+            engine.book.effect(Revive())
         turn = engine.flush()
         self._store.commit(self._epoch, turn.changes)
         self._publish(turn)
@@ -358,7 +378,8 @@ class Service:
         """Let the engine take all events and what is due. An event that it cannot digest is set aside, and the turn
         begun again from the store without it: one bad event must not stop the others."""
         while True:
-            results, offers, item = list[tuple[Posted, Any, BaseException | None]](), dict(self._engine.offers), None
+            results, item = list[tuple[Posted, Any, BaseException | None]](), None
+            self._loop = self._engine.loop.copy()
             try:
                 for item in posted:
                     now = self._clock.now()
@@ -375,13 +396,13 @@ class Service:
                 log.exception("an event could not be handled and is left out", event_type=type(item.event).__name__)
                 answer(item, None, error)
                 posted = [other for other in posted if other is not item]
-                self._reload(offers)
+                self._reload(self._loop)
 
-    def _reload(self, offers: dict[str, Any]) -> None:
+    def _reload(self, loop: OfferLoop) -> None:
         """Forget what the turn has done so far: read the engine's state again."""
         ready = self._engine.driver_ready
         with no_collection():
-            self._engine = _loaded(self._policy, self._store.load(), offers, self._clock.now())
+            self._engine = _loaded(self._policy, self._store.load(), loop, self._clock.now())
         self._engine.driver_ready = ready
 
     # --- after the commit
@@ -462,9 +483,10 @@ class Service:
         self.post(HistoryWritten(up_to))
 
 
-def _loaded(policy: Policy, snapshot: Snapshot, offers: dict[str, Any], now: Millis) -> Engine:
+def _loaded(policy: Policy, snapshot: Snapshot, loop: OfferLoop | None, now: Millis) -> Engine:
     engine = Engine(policy)
-    engine.offers = offers
+    if loop is not None:
+        engine.loop = loop
     if "counters" in snapshot.meta and not valid_counters(snapshot.meta):
         text = f"are not whole numbers: {str(snapshot.meta['counters'])[:200]}"
         snapshot.quarantined.append(Quarantined("meta", "counters", text))

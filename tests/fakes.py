@@ -118,6 +118,8 @@ class FakeDriver:
     on_effect: Callable[[DriverEffect], None] = lambda effect: None
     now: Callable[[], Millis] = lambda: NEW_YEAR
     offers: int = 0
+    on_reconcile: bool = True  # False: questions are not answered
+    deaf: bool = False  # orders to stop come to nothing
     post: Post = lambda event: None
 
     def start(self, post: Post, framework_id: str) -> None:
@@ -153,10 +155,10 @@ class FakeDriver:
                 self.tasks[effect.update.task_id].acknowledged = True
             case Kill():
                 task = self.tasks.get(effect.task_id)
-                if task and task.update is None:
+                if task and task.update is None and not self.deaf:
                     self.end(task, TaskState.KILLED)
             case Reconcile():
-                for task_id, _ in effect.tasks:
+                for task_id, _ in effect.tasks if self.on_reconcile else ():
                     self.tell(task_id)
             case Decline():
                 pass

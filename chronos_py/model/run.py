@@ -92,7 +92,7 @@ class TaskId:
 class Run:
     """One due time of a schedule, one release by parents, or one request: until it has ended.
 
-    `attempt` counts tries from 0; `faults` counts those that ended through no fault of the job and so cost no retry.
+    `attempt` counts tries from 0; `faults` counts those that cost no retry, for the platform ended them.
     `not_before` is when a retry may start; `expires` the last instant at which a first attempt may start. `killing`
     says why the task was told to stop (user, deleted, timeout), empty when it was not. `deadline` is the next instant
     at which the run needs attention: its time limit, or the end of patience with an uncertain fate.
@@ -125,10 +125,15 @@ class Run:
     avoid: tuple[str, ...] = ()  # agents on which attempts failed, newest last
     elements_processed: int = 0
     reported: str = ""  # success or failure: what an asynchronous job's program said while its task still ran
+    faulted: tuple[tuple[str, int], ...] = ()  # how many attempts ended by which fault of the platform
+    kills: int = 0  # how often the present attempt's task was told to stop
+    foreign_id: str = ""  # the present attempt's task id when we would have made another
 
     @property
     def task_id(self) -> str:
         """Return the id of the present attempt."""
+        if self.foreign_id:
+            return self.foreign_id
         return f"ct:{self.stamp}:{self.attempt}:{self.job}:"
 
     @property

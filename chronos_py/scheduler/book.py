@@ -21,6 +21,7 @@ from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run
 from chronos_py.model.view import JobView
 from chronos_py.scheduler.graph import JobGraph
+from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.queue import RunQueue, Shape
 from chronos_py.scheduler.schedule import Occurrences
 from chronos_py.scheduler.tasks import TaskDefaults
@@ -35,11 +36,13 @@ class Policy:
     disable_after_failures: int = 0
     unknown_task_timeout: Millis = 600_000
     launch_patience: Millis = 60_000  # without any word of a launched task: ask
-    kill_patience: Millis = 10_000  # beyond the grace: tell again
+    kill_patience: Millis = 10_000  # beyond the grace: tell again, then after twice as long, and so on
+    faults_per_reason: int = 10  # how often each fault of the platform costs a run no retry
     task_epsilon: Millis = 60_000  # lateness limit of catch-up policy skip where a job names none
     catch_up: CatchUp = CatchUp.ONE
     default_zone: tzinfo = UTC
     queued_per_job: int = 1000
+    offers: OfferPolicy = field(default_factory=OfferPolicy)
 
 
 NO_SHAPE = Shape(Resources())  # until a definition has been worked out
@@ -116,6 +119,22 @@ class Timers:
     @property
     def next(self) -> Millis | None:
         return self._heap[0][0] if self._heap else None
+
+    def look(self, until: Millis, limit: int) -> tuple[list[tuple[Millis, str | int]], Millis | None]:
+        """Return up to `limit` timers that go off by `until`, in order, and when the next one after them does."""
+        heap = self._heap
+        found: list[tuple[Millis, str | int]] = []
+        front = [(heap[0][0], 0)] if heap else []
+        while front:
+            at, position = front[0]
+            if at > until or len(found) == limit:
+                return found, at
+            heapq.heappop(front)
+            found.append((at, heap[position][2]))
+            for child in (2 * position + 1, 2 * position + 2):
+                if child < len(heap):
+                    heapq.heappush(front, (heap[child][0], child))
+        return found, None
 
     def pop(self, now: Millis) -> str | int | None:
         """Return a key whose time has come, or None."""

@@ -14,12 +14,14 @@ from chronos_py.clock import Millis
 from chronos_py.errors import ChronosError
 from chronos_py.model.job import Job, JobState
 from chronos_py.model.messages import (
+    AnswerInverseOffers,
     ChangeJob,
     DeleteJob,
     DriverLost,
     DriverReady,
     Event,
     HistoryWritten,
+    InverseOffersReceived,
     KillRun,
     KillTasks,
     Launch,
@@ -41,13 +43,15 @@ from chronos_py.scheduler.admission import Admission
 from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
 from chronos_py.scheduler.dependencies import reparented
 from chronos_py.scheduler.lifecycle import Lifecycle
-from chronos_py.scheduler.placement import Refusal, Request, place
+from chronos_py.scheduler.offers import Demand, OfferLoop
+from chronos_py.scheduler.placement import Place, Refusal, Request, place
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.tasks import build_task
 
 LARGEST_COUNTER = 2**62
 LAUNCHES_PER_TURN = 500  # a bigger crowd is launched over several turns, so that requests are answered between them
+IN_SIGHT = 200  # timers that are looked at for work to come
 
 
 class Engine:
@@ -58,7 +62,7 @@ class Engine:
         self.releaser = Releaser(self.book)
         self.lifecycle = Lifecycle(self.book, self.releaser)
         self.admission = Admission(self.book, self.releaser, self.lifecycle)
-        self.offers: dict[str, Offer] = {}
+        self.loop = OfferLoop(self.book.policy.offers)
         self.refusals: dict[Shape, Refusal] = {}
         self.driver_ready = False
 
@@ -123,11 +127,12 @@ class Engine:
             case StatusUpdate():
                 return self.lifecycle.update(event, now)
             case OffersReceived():
-                for offer in event.offers:
-                    self.offers[offer.id] = offer
+                self.loop.receive(event.offers, now)
                 self.book.unplaced = True
             case OfferRescinded():
-                self.offers.pop(event.offer_id, None)
+                self.loop.rescind(event.offer_id)
+            case InverseOffersReceived():
+                self._asked_back(event)
             case HistoryWritten():
                 self.book.forget_records(event.up_to)
             case RunJob():
@@ -154,7 +159,7 @@ class Engine:
                 self._driver_ready(event, now)
             case DriverLost():
                 self.driver_ready = False
-                self.offers.clear()
+                self.loop.disconnected()
             case _:
                 raise ChronosError(f"not an event: {event!r}")
         return None
@@ -162,6 +167,7 @@ class Engine:
     def _driver_ready(self, event: DriverReady, now: Millis) -> None:
         """Ask after every task that may exist; their runs wait for the answers."""
         self.driver_ready = True
+        self.loop.connected()
         if event.framework_id:
             self.book.put_meta("framework_id", event.framework_id)
         asked = [run for run in self.book.runs.values() if run.on_agent]
@@ -170,6 +176,16 @@ class Engine:
         if asked:
             self.book.effect(Reconcile(tuple((run.task_id, run.agent_id) for run in asked)))
         self.book.unplaced = True
+
+    def _asked_back(self, event: InverseOffersReceived) -> None:
+        """Agree to give back agents on which no task of ours is; the cluster asks again for the others."""
+        busy = {run.agent_id for run in self.book.runs.values() if run.on_agent}
+        accepted, declined = list[str](), list[str]()
+        for offer in event.offers:
+            self.loop.asked_back(offer)
+            kept = offer.agent_id in busy if offer.agent_id else bool(busy)
+            (declined if kept else accepted).append(offer.id)
+        self.book.effect(AnswerInverseOffers(tuple(accepted), tuple(declined)))
 
     # --- time
 
@@ -186,18 +202,46 @@ class Engine:
                 if entry is not None:
                     entry.wake = None
                     self.releaser.settle(entry, now)
-        if book.unplaced and self.driver_ready:
-            self._place(now)
+        if self.driver_ready:
+            coming, look_again = self._in_sight(now)
+            if book.unplaced:
+                self._place(now, coming)
+            demand = Demand(self._waiting_shapes(), coming, book.unplaced and len(book.queue) > 0, look_again)
+            for effect in self.loop.settle(demand, now):
+                book.effect(effect)
         book.tidy_timers()
 
     @property
     def next_wake(self) -> Millis | None:
         """Return when `advance` next has something to do, None: only after an event."""
-        if self.book.unplaced and self.driver_ready and self.offers and len(self.book.queue):
+        if self.book.unplaced and self.driver_ready and self.loop.held and len(self.book.queue):
             return 0
-        return self.book.timers.next
+        times = [self.book.timers.next, self.loop.wake if self.driver_ready else None]
+        return min((at for at in times if at is not None), default=None)
 
-    def _place(self, now: Millis) -> None:
+    def _in_sight(self, now: Millis) -> tuple[list[tuple[Millis, Shape]], Millis | None]:
+        """Return when work will come, as far as the offers' loop wants to know, and when to look again."""
+        policy = self.book.policy.offers
+        if policy.keep:
+            return [], None
+        timers, look_again = self.book.timers.look(now + policy.sight, IN_SIGHT)
+        coming = {}
+        for at, key in timers:
+            if isinstance(key, int):
+                run = self.book.runs.get(key)
+                entry = self.book.owner(run) if run and run.phase is Phase.RETRYING and run.not_before == at else None
+            else:
+                entry = self.book.jobs.get(key)
+                if entry and (entry.due != at or entry.job.disabled or self.releaser.blocked(entry)):
+                    entry = None
+            if entry is not None:
+                coming[key] = (at, entry.shape)
+        return list(coming.values()), look_again
+
+    def _waiting_shapes(self) -> list[Shape]:
+        return [] if self.book.policy.offers.keep else self.book.queue.shapes
+
+    def _place(self, now: Millis, coming: list[tuple[Millis, Shape]]) -> None:
         book = self.book
         book.unplaced = False
         if not len(book.queue):
@@ -205,36 +249,38 @@ class Engine:
             return
         stuck: set[Shape] = set()
         requests = (Request(number, shape, book.runs[number].avoid) for number, shape in book.queue.in_order(stuck))
-        placement = place(_first(requests, LAUNCHES_PER_TURN, self), list(self.offers.values()), stuck)
+        down, leaving = self.loop.maintenance(now)
+        first = _first(requests, LAUNCHES_PER_TURN, self)
+        placement = place(first, list(self.loop.held.values()), stuck, down=down, leaving=leaving)
         self.refusals = placement.refusals
-        by_agent: dict[str, list[Task]] = {}
-        for request, agent in placement.launches:
-            by_agent.setdefault(agent, []).append(self._launch(request.run, agent, now))
-        for agent, tasks in by_agent.items():
-            offers = tuple(offer for offer in self.offers.values() if offer.agent_id == agent)
-            for offer in offers:
-                del self.offers[offer.id]
-            book.effect(Launch(offers, tuple(tasks)))
+        by_place: dict[Place, list[Task]] = {}
+        offers = self.loop.places() if placement.launches else {}
+        for request, where in placement.launches:
+            by_place.setdefault(where, []).append(self._launch(request.run, offers[where][0], now))
+        demand = Demand(self._waiting_shapes(), coming, book.unplaced)
+        seconds = self.loop.rest_filter(demand, now)
+        for where, tasks in by_place.items():
+            self.loop.use(offers[where])
+            book.effect(Launch(tuple(offers[where]), tuple(tasks), seconds))
 
-    def _launch(self, number: int, agent: str, now: Millis) -> Task:
+    def _launch(self, number: int, offer: Offer, now: Millis) -> Task:
         """Store the intent to launch a run's present attempt; return the task."""
         book = self.book
         run = book.runs[number]
         entry = book.jobs[run.job]
-        host = next(offer.host for offer in self.offers.values() if offer.agent_id == agent)
         book.queue.remove(number)
         run = book.update_run(
             run,
             phase=Phase.LAUNCHING,
-            agent_id=agent,
-            host=host,
+            agent_id=offer.agent_id,
+            host=offer.host,
             launched=now,
             deadline=now + book.policy.launch_patience,
         )
         self.releaser.absorb(entry, run, now)
         if entry.job.concurrent:
             self.releaser.settle(entry, now)
-        return build_task(entry.job, run, host, book.policy.tasks)
+        return build_task(entry.job, run, offer.host, book.policy.tasks)
 
     # --- for readers
 

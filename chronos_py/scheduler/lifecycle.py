@@ -1,14 +1,23 @@
 """What news of a task means for its run: the table of task states, retries, counters, and the end of a run.
 
+All states of Mesos 1.11; what else it may say counts as FAILED:
+
 | state | before it was told to stop | after |
 |---|---|---|
-| STAGING, STARTING, RUNNING | the run goes on | told to stop again |
+| STAGING, STARTING, RUNNING, KILLING | the run goes on | told to stop again after a while |
 | FINISHED | success (an `async` job: its program reports the result) | success: it was faster |
 | KILLED | failure: somebody outside killed it | killed, or timed out |
-| FAILED, ERROR | failure | killed, or timed out |
-| LOST, GONE, GONE_BY_OPERATOR | lost: the retry rule applies | the same, but a user's kill ends it |
-| DROPPED | never started: again, at no cost in retries | killed |
-| UNREACHABLE, UNKNOWN | fate uncertain: waited for, see `OnUncertain` | the same |
+| FAILED for a reason that may be the job's | failure; timed out by MAX_COMPLETION_TIME_REACHED | killed, or timed out |
+| FAILED, ERROR for a reason of the platform | a fault | killed, or timed out |
+| ERROR for what the task is | failure, without another attempt | killed, or timed out |
+| ERROR otherwise | failure, by the retry rule | killed, or timed out |
+| LOST, GONE, GONE_BY_OPERATOR | a fault | killed, or timed out |
+| DROPPED; a reason of NOT_LAUNCHED; GONE by reconciliation, if not seen running | a fault: never started | killed |
+| UNREACHABLE, UNKNOWN | uncertain: waited for; after too long a fault, see `OnUncertain` | the same |
+
+A *fault* (reasons: `retry`) costs no retry of the job, goes to another agent if any has room, at once the first time
+and then with growing delay; after `faults_per_reason` of one kind in a run that kind counts as a failure. With
+`onUncertain: skip` a run whose task is LOST or without word is not tried again: it may still be running somewhere.
 """
 
 from __future__ import annotations
@@ -22,10 +31,23 @@ from chronos_py.model.messages import Acknowledge, Kill, Notify, Reconcile, Stat
 from chronos_py.model.run import Outcome, Phase, Run, TaskId, TaskState, Trigger
 from chronos_py.scheduler.book import Book, Entry
 from chronos_py.scheduler.release import Releaser
-from chronos_py.scheduler.retry import fault_delay, may_retry, retry_delay
+from chronos_py.scheduler.retry import (
+    NO_WORD,
+    STALE,
+    fault_delay,
+    fault_of,
+    faults,
+    is_hopeless,
+    kill_pause,
+    may_retry,
+    never_started,
+    plain_reason,
+    retry_delay,
+    with_fault,
+)
 
 ALIVE = frozenset({TaskState.STAGING, TaskState.STARTING, TaskState.RUNNING, TaskState.KILLING})
-NO_WORD = frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
+SILENT = frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
 AVOIDED = 10  # agents of failed attempts that a run remembers
 KILLED_BY_USER = frozenset({"user", "deleted", "purged"})
 
@@ -33,6 +55,7 @@ _OUTCOMES = {
     TaskState.LOST: Outcome.LOST,
     TaskState.GONE: Outcome.LOST,
     TaskState.GONE_BY_OPERATOR: Outcome.LOST,
+    TaskState.DROPPED: Outcome.LOST,
 }
 
 
@@ -63,7 +86,7 @@ class Lifecycle:
             self._stray(news, run)
         elif news.state in ALIVE:
             self._alive(run, news, now)
-        elif news.state in NO_WORD:
+        elif news.state in SILENT:
             self._no_word(run, now)
         else:
             self._ended(run, news, now)
@@ -86,8 +109,9 @@ class Lifecycle:
         if news.state == TaskState.RUNNING and phase is Phase.LAUNCHING:
             phase, started = Phase.RUNNING, min(news.at, now) if news.at is not None else now
         if phase is run.phase and not run.uncertain:
-            if phase is Phase.LAUNCHING:  # still being prepared: be patient again
-                self.book.update_run(run, deadline=now + self.book.policy.launch_patience)
+            patience = self.book.policy.launch_patience
+            if phase is Phase.LAUNCHING and (run.deadline or 0) < now + patience // 2:  # still being prepared: wait on
+                self.book.update_run(run, deadline=now + patience)
             return
         run = self.book.update_run(
             run,
@@ -115,7 +139,8 @@ class Lifecycle:
 
     def _ended(self, run: Run, news: StatusUpdate, now: Millis) -> None:
         entry = self.book.owner(run)
-        if run.started is None and news.state not in (TaskState.DROPPED, TaskState.ERROR):
+        idle = never_started(run, news)
+        if run.started is None and not idle and news.state != TaskState.ERROR:
             run = self.book.update_run(run, started=min(news.at or now, now))
         if news.state == TaskState.FINISHED:
             if entry and entry.job.is_async and not run.killing and not run.reported:
@@ -124,14 +149,22 @@ class Lifecycle:
             outcome = Outcome.FAILED if run.reported == "failure" else Outcome.SUCCESS
         elif run.killing in KILLED_BY_USER:
             outcome = Outcome.KILLED
-        elif run.killing == "timeout":
+        elif run.killing == "timeout" or plain_reason(news.reason) == "MAX_COMPLETION_TIME_REACHED":
             outcome = Outcome.TIMED_OUT
-        elif news.state == TaskState.DROPPED:
-            self._never_started(run, news, now)
-            return
         else:
             outcome = _OUTCOMES.get(TaskState(news.state), Outcome.FAILED)
+            fault = fault_of(news)
+            skip = news.state == TaskState.LOST and not idle and self._never_twice(entry)
+            if fault and not skip and self._may_try_anew(entry, run, fault, idle=idle):
+                self._try_anew(run, fault, outcome, now, news)
+            else:
+                self.conclude(run, outcome, now, news, retry=not skip and not is_hopeless(news))
+            return
         self.conclude(run, outcome, now, news)
+
+    @staticmethod
+    def _never_twice(entry: Entry | None) -> bool:
+        return entry is not None and entry.job.on_uncertain is OnUncertain.SKIP
 
     # --- what is due
 
@@ -170,9 +203,13 @@ class Lifecycle:
         self.book.effect(Reconcile(((run.task_id, run.agent_id),)))
 
     def _give_up(self, run: Run, now: Millis) -> None:
-        entry = self.book.owner(run)
-        again = entry is None or entry.job.on_uncertain is not OnUncertain.SKIP
-        self.conclude(run, Outcome.LOST, now, reason="no word of the task for too long", retry=again)
+        entry, reason = self.book.owner(run), "no word of the task for too long"
+        if self._never_twice(entry) or run.killing in KILLED_BY_USER:
+            self.conclude(run, Outcome.LOST, now, reason=reason, retry=False)
+        elif run.killing or not self._may_try_anew(entry, run, NO_WORD):
+            self.conclude(run, Outcome.LOST, now, reason=reason)
+        else:
+            self._try_anew(run, NO_WORD, Outcome.LOST, now, reason=reason)
 
     # --- stopping
 
@@ -193,26 +230,50 @@ class Lifecycle:
             grace = entry.job.kill_grace
         self.book.effect(Kill(run.task_id, run.agent_id, grace))
         if not run.uncertain:
-            self.book.update_run(run, deadline=now + int(grace * 1000) + self.book.policy.kill_patience)
+            pause = kill_pause(grace, self.book.policy.kill_patience, run.kills)
+            self.book.update_run(run, deadline=now + pause, kills=run.kills + 1)
 
     # --- ends
 
-    def _never_started(self, run: Run, news: StatusUpdate, now: Millis) -> None:
-        self._record_attempt(run, Outcome.LOST, now, news)
-        delay = fault_delay(run)
+    def _may_try_anew(self, entry: Entry | None, run: Run, fault: str, *, idle: bool = False) -> bool:
+        """Tell whether a fault may cost no retry. A run of a disabled job goes on only if nothing of it was done."""
+        if entry is None or (entry.job.disabled and run.trigger is not Trigger.MANUAL and not idle):
+            return False
+        return fault == STALE or faults(run, fault) < self.book.policy.faults_per_reason
+
+    def _try_anew(
+        self,
+        run: Run,
+        fault: str,
+        outcome: Outcome,
+        now: Millis,
+        news: StatusUpdate | None = None,
+        reason: str = "",
+    ) -> None:
+        """Give the run another attempt that costs it no retry."""
+        entry = self.book.owner(run)
+        self._record_attempt(run, outcome, now, news, reason)
+        delay = fault_delay(run, fault)
         self._leave_agent(run)
-        run = self._next_attempt(run, now + delay, faults=run.faults + 1)
+        avoid = run.avoid if fault == STALE else self._avoiding(run)
+        run = self._next_attempt(run, now + delay, faults=run.faults + 1, faulted=with_fault(run, fault), avoid=avoid)
         if delay == 0:
             self.requeue(run)
+        if entry:
+            self.releaser.settle(entry, now)
+
+    @staticmethod
+    def _avoiding(run: Run) -> tuple[str, ...]:
+        """Return the agents to avoid after an attempt failed on the present one."""
+        return (*(agent for agent in run.avoid if agent != run.agent_id), run.agent_id)[-AVOIDED:]
 
     def _next_attempt(self, run: Run, not_before: Millis, **changes: object) -> Run:
-        avoid = (*(agent for agent in run.avoid if agent != run.agent_id), run.agent_id)[-AVOIDED:]
+        changes.setdefault("avoid", self._avoiding(run))
         run = self.book.update_run(
             run,
             phase=Phase.RETRYING,
             attempt=run.attempt + 1,
             not_before=not_before,
-            avoid=avoid,
             agent_id="",
             host="",
             launched=None,
@@ -221,6 +282,8 @@ class Lifecycle:
             killing="",
             uncertain=False,
             reported="",
+            kills=0,
+            foreign_id="",
             **changes,
         )
         self.book.timers.set(not_before, run.id)

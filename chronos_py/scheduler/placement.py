@@ -1,29 +1,50 @@
 """Which task goes on which agent: pure, so that it can be tested and measured alone.
 
-Hard rules: constraints and room, exact to the thousandth. Preferences, the first that differs decides:
+A *place* is what one agent offers to one role: offers of equal agent and role are used together, never across roles.
+Hard rules: constraints, room, exact to the thousandth, and no agent that is down for maintenance. Preferences, the
+first that differs decides:
 
 1. *avoidance*: a retry goes to an agent on which no attempt of its run failed, if any has room; never a veto;
-2. *balance*: the agent whose dominant share in use is smallest (Ghodsi et al., "Dominant Resource Fairness", 2011).
+2. *maintenance*: an agent that is soon to go down comes last;
+3. *scarcity*: a task without GPUs takes an agent that has some only when no other has room;
+4. *balance*: the place whose dominant share in use is smallest (Ghodsi et al., "Dominant Resource Fairness", 2011).
 
-Within a round an agent's room only shrinks and its share only grows. So agents stand in heaps whose entries may be too
+2 and 3 are steps on the same scale as the share, so that they cost nothing.
+
+Within a round a place's room only shrinks and its share only grows. So places stand in heaps whose entries may be too
 cheap but never too dear: the head is looked at again before it is trusted. Shapes with equal constraints share a heap
-as long as its head has room for them; one that does not fit there goes on with a heap of its own, from which agents
-without room for it are dropped for good. A task costs the logarithm of the number of agents.
+as long as its head has room for them; one that does not fit there, or that asks for GPUs or ports, goes on with a heap
+of its own, from which places without room for it are dropped for good. A task costs the logarithm of the number of
+places.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush, heapreplace
-from typing import Any
+from typing import Any, NamedTuple
 
 from chronos_py.model.job import Constraint
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.scheduler.constraints import first_unmet
 from chronos_py.scheduler.queue import Shape
+
+GPU_STEP = 2.0  # added to the share in use, which is at most 1
+LEAVING_STEP = 4.0
+
+
+class Place(NamedTuple):
+    """What one agent offers to one role."""
+
+    agent: str
+    role: str = ""
+
+
+def place_of(offer: Offer) -> Place:
+    return Place(offer.agent_id, offer.role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,43 +76,62 @@ class Refusal:
 
 @dataclass(slots=True)
 class Placement:
-    """`launches`: (request, agent id) in order; `refusals`: why each shape that waits fits nowhere."""
+    """`launches`: (request, place) in order; `refusals`: why each shape that waits fits nowhere."""
 
-    launches: list[tuple[Request, str]] = field(default_factory=list)
+    launches: list[tuple[Request, Place]] = field(default_factory=list)
     refusals: dict[Shape, Refusal] = field(default_factory=dict)
 
 
 class _Agent:
-    """An agent's free room in this round. Plain integers and inverses: this is the hot path."""
+    """A place's free room in this round. Plain integers and inverses: this is the hot path."""
 
-    __slots__ = ("attributes", "cpus", "disk", "host", "id", "mem", "per_cpu", "per_disk", "per_mem", "share", "total")
+    __slots__ = ("attributes", "cpus", "disk", "floor", "gpus", "host", "id", "mem", "per_cpu", "per_disk", "per_mem",
+                 "place", "ports", "share", "step", "total")  # fmt: skip
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: Offer, place: Place, step: float) -> None:
         self.id = offer.agent_id
+        self.place = place
         self.host = offer.host
         self.attributes = offer.attributes
-        self.cpus = self.mem = self.disk = 0
+        self.cpus = self.mem = self.disk = self.gpus = self.ports = 0
         self.per_cpu = self.per_mem = self.per_disk = 0.0
         self.total = offer.total
+        self.step = step
+        self.floor = 0.0  # the share of GPUs in use
         self.share = 0.0
 
     def add(self, room: Resources) -> None:
         self.cpus += room.cpus
         self.mem += room.mem
         self.disk += room.disk
+        self.gpus += room.gpus
+        self.ports += room.ports
 
     def settle(self) -> None:
         """Fix what the share is measured against; an unknown total means: as if the agent were empty."""
         total = self.total
         if total == Resources():
-            total = self.total = Resources(self.cpus, self.mem, self.disk)
+            total = self.total = Resources(self.cpus, self.mem, self.disk, self.gpus)
         self.per_cpu = 1 / total.cpus if total.cpus else 0.0
         self.per_mem = 1 / total.mem if total.mem else 0.0
         self.per_disk = 1 / total.disk if total.disk else 0.0
-        self.take(Resources())
+        if self.gpus or total.gpus:
+            self.step += GPU_STEP
+        self.take_scarce(Resources())
+
+    def has_scarce(self, need: Resources) -> bool:
+        return self.gpus >= need.gpus and self.ports >= need.ports
+
+    def take_scarce(self, need: Resources) -> float:
+        """Like `take`, for a need that may have GPUs or ports."""
+        self.gpus -= need.gpus
+        self.ports -= need.ports
+        if self.total.gpus:
+            self.floor = (self.total.gpus - self.gpus) / self.total.gpus
+        return self.take(need)
 
     def take(self, need: Resources) -> float:
-        """Use up room; return the dominant share that is in use then."""
+        """Use up room; return the dominant share that is in use then, with the steps."""
         total = self.total
         self.cpus -= need.cpus
         self.mem -= need.mem
@@ -101,33 +141,46 @@ class _Agent:
         if other > share:
             share = other
         other = (total.disk - self.disk) * self.per_disk
-        self.share = share = max(other, share)
+        if other > share:
+            share = other
+        if self.floor > share:
+            share = self.floor
+        self.share = share = share + self.step
         return share
 
+    def lacking(self, need: Resources) -> list[str]:
+        return [name for name in KINDS if getattr(self, name) < getattr(need, name)]
 
-Entry = tuple[float, int]  # share in use when it was put there, position of the agent
+
+KINDS = ("cpus", "mem", "disk", "gpus", "ports")
+Entry = tuple[float, int]  # share in use when it was put there, position of the place
 
 
 class Board:
-    """All agents with their room, and the orders in which to try them."""
+    """All places with their room, and the orders in which to try them."""
 
-    def __init__(self, offers: Sequence[Offer]) -> None:
-        agents: dict[str, _Agent] = {}
+    def __init__(self, offers: Iterable[Offer], down: Collection[str] = (), leaving: Collection[str] = ()) -> None:
+        places: dict[tuple[str, str], _Agent] = {}
         for offer in offers:
-            agent = agents.get(offer.agent_id)
+            key = (offer.agent_id, offer.role)
+            agent = places.get(key)
             if agent is None:
-                agent = agents[offer.agent_id] = _Agent(offer)
+                step = LEAVING_STEP if offer.agent_id in leaving else 0.0
+                agent = places[key] = _Agent(offer, Place(*key), step)
             agent.add(offer.resources)
-        self._agents = list(agents.values())
+        self._agents = list(places.values())
+        self._down = down
         for agent in self._agents:
             agent.settle()
-        self._order = sorted((agent.share, position) for position, agent in enumerate(self._agents))
+        self._order = sorted(
+            (agent.share, position) for position, agent in enumerate(self._agents) if agent.id not in down
+        )
         self._groups: dict[tuple[Constraint, ...], list[Entry]] = {}
         self._shared: dict[Shape, list[Entry]] = {}
         self._own: dict[Shape, list[Entry]] = {}
 
     def _group(self, shape: Shape) -> list[Entry]:
-        """Return the heap of all agents that meet the shape's constraints."""
+        """Return the heap of all places that meet the shape's constraints."""
         heap = self._groups.get(shape.constraints)
         if heap is None:
             heap = [entry for entry in self._order if self._meets(entry[1], shape)]  # sorted, hence a heap
@@ -138,15 +191,19 @@ class Board:
         agent = self._agents[position]
         return not shape.constraints or first_unmet(shape.constraints, agent.attributes, agent.host) is None
 
-    def take(self, request: Request) -> str | None:
-        """Use up room for one request and return the agent's id; None when no agent has room."""
+    def take(self, request: Request) -> Place | None:
+        """Use up room for one request and return the place; None when none has room."""
         shape = request.shape
         own = self._own.get(shape)
         if own is not None:
             return self._take_own(own, shape.need, request.avoid)
         heap = self._shared.get(shape)
         if heap is None:
-            heap = self._shared[shape] = self._group(shape)
+            heap = self._group(shape)
+            if shape.need.gpus or shape.need.ports:
+                own = self._own[shape] = heap.copy()
+                return self._take_own(own, shape.need, request.avoid)
+            self._shared[shape] = heap
         need, avoid = shape.need, request.avoid
         while heap:
             share, position = heap[0]
@@ -157,20 +214,26 @@ class Board:
             if agent.cpus < need.cpus or agent.mem < need.mem or agent.disk < need.disk or agent.id in avoid:
                 break
             heapreplace(heap, (agent.take(need), position))
-            return agent.id
+            return agent.place
         if avoid:
             return self._take_own(heap.copy(), need, avoid)
         own = self._own[shape] = heap.copy()
         return self._take_own(own, need, avoid)
 
-    def _take_own(self, heap: list[Entry], need: Resources, avoid: tuple[str, ...]) -> str | None:
-        """Take from a heap of one shape's own; agents without room for it leave the heap."""
+    def _take_own(self, heap: list[Entry], need: Resources, avoid: tuple[str, ...]) -> Place | None:
+        """Take from a heap of one shape's own; places without room for it leave the heap."""
         agents, avoided = self._agents, []
+        scarce = need.gpus or need.ports
         chosen = None
         while heap:
             share, position = heap[0]
             agent = agents[position]
-            if agent.cpus < need.cpus or agent.mem < need.mem or agent.disk < need.disk:
+            if (
+                agent.cpus < need.cpus
+                or agent.mem < need.mem
+                or agent.disk < need.disk
+                or (scarce and not agent.has_scarce(need))
+            ):
                 heappop(heap)
             elif agent.share > share:
                 heapreplace(heap, (agent.share, position))
@@ -178,47 +241,59 @@ class Board:
                 avoided.append(heappop(heap))
             else:
                 chosen = agent
-                heapreplace(heap, (agent.take(need), position))
+                heapreplace(heap, (agent.take_scarce(need) if scarce else agent.take(need), position))
                 break
         if chosen is None and avoided:
             chosen = agents[avoided[0][1]]
-            chosen.take(need)
+            chosen.take_scarce(need)
         for entry in avoided:
             heappush(heap, entry)
-        return chosen.id if chosen else None
+        return chosen.place if chosen else None
 
     def refusal(self, shape: Shape) -> Refusal:
-        """Say, agent by agent, why a shape does not fit."""
+        """Say, place by place, why a shape does not fit."""
         counts: Counter[str] = Counter()
-        cpus = mem = disk = 0
+        several = len({agent.place.role for agent in self._agents}) > 1
+        most = dict.fromkeys(KINDS, 0)
         for agent in self._agents:
             unmet = first_unmet(shape.constraints, agent.attributes, agent.host)
+            if agent.id in self._down:
+                counts["is down for maintenance"] += 1
+                continue
             if unmet:
                 counts[f"does not meet {unmet.attribute} {unmet.operator} {unmet.value}"] += 1
             else:
-                lacking = [name for name in ("cpus", "mem", "disk") if getattr(agent, name) < getattr(shape.need, name)]
-                counts[f"not enough {' and '.join(lacking)} free"] += 1
-            cpus, mem, disk = max(cpus, agent.cpus), max(mem, agent.mem), max(disk, agent.disk)
-        return Refusal(dict(counts), Resources(cpus, mem, disk))
+                within = f" in role {agent.place.role or '*'}" if several else ""
+                counts[f"not enough {' and '.join(agent.lacking(shape.need))} free{within}"] += 1
+            for name in KINDS:
+                most[name] = max(most[name], getattr(agent, name))
+        return Refusal(dict(counts), Resources(**most))
 
 
-def place(requests: Iterable[Request], offers: Sequence[Offer], stuck: set[Shape] | None = None) -> Placement:
-    """Place each request, in the order given, on the best agent with room.
+def place(
+    requests: Iterable[Request],
+    offers: Iterable[Offer],
+    stuck: set[Shape] | None = None,
+    *,
+    down: Collection[str] = (),
+    leaving: Collection[str] = (),
+) -> Placement:
+    """Place each request, in the order given, on the best place with room.
 
-    A shape that does not fit is put into `stuck` and not tried again in this round; the caller may skip its others.
-    An unsatisfiable head blocks nobody else.
+    `down` are agents that may not be used, `leaving` those to use last. A shape that does not fit is put into `stuck`
+    and not tried again in this round; the caller may skip its others. An unsatisfiable head blocks nobody else.
     """
-    board = Board(offers)
+    board = Board(offers, down, leaving)
     stuck = set() if stuck is None else stuck
     placement = Placement()
     for request in requests:
         if request.shape in stuck:
             continue
-        agent = board.take(request)
-        if agent is None:
+        chosen = board.take(request)
+        if chosen is None:
             stuck.add(request.shape)
         else:
-            placement.launches.append((request, agent))
+            placement.launches.append((request, chosen))
     for shape in stuck:
         placement.refusals[shape] = board.refusal(shape)
     return placement

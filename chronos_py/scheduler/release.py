@@ -81,7 +81,8 @@ class Releaser:
         elif entry.state.edges:
             self._release_by_parents(entry, now)
 
-    def _blocked(self, entry: Entry) -> bool:
+    def blocked(self, entry: Entry) -> bool:
+        """Tell whether the job can take no other run at present."""
         return entry.phases[Phase.QUEUED] > 0 or (not entry.job.concurrent and bool(entry.active))
 
     # --- due times
@@ -101,7 +102,7 @@ class Releaser:
             if entry.due != due:
                 entry.due = due
                 self.book.touch(entry)
-            if self._blocked(entry):
+            if self.blocked(entry):
                 return  # settle() comes again when the job can take a run
             self._release_one(entry, now)
 
@@ -225,7 +226,7 @@ class Releaser:
                     self.book.put_state(child, replace(child.state, edges=edges))
 
     def _release_by_parents(self, entry: Entry, now: Millis) -> None:
-        while not self._blocked(entry):
+        while not self.blocked(entry):
             edges, tokens = dependencies.released(entry.state.edges)
             if edges != entry.state.edges:
                 self.book.put_state(entry, replace(entry.state, edges=edges))

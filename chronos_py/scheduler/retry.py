@@ -1,13 +1,76 @@
-"""Whether a failed attempt is followed by another, and when."""
+"""Whether an attempt that ended badly is followed by another, when, and at whose cost."""
 
 from __future__ import annotations
 
 from chronos_py.clock import Millis
 from chronos_py.model.job import Job
-from chronos_py.model.run import Run
+from chronos_py.model.messages import StatusUpdate
+from chronos_py.model.run import Phase, Run, TaskState
 
 LONGEST_DELAY: Millis = 86_400_000  # no back-off waits longer than a day unless the job says so
 LONGEST_FAULT_DELAY: Millis = 60_000
+LONGEST_KILL_PAUSE: Millis = 300_000
+AT_ONCE = 3  # times that a launch on stale offers is repeated without delay
+
+NO_WORD = "NO_WORD"  # our own reason: nobody knew of the task for too long
+
+# A failure with one of these is the agent's or the master's doing. All others may be the job's, and spend a retry:
+# among them CONTAINER_LAUNCH_FAILED (often an image or a file that does not exist), EXECUTOR_TERMINATED and
+# COMMAND_EXECUTOR_FAILED (a task may end its executor), CONTAINER_LIMITATION and its kinds.
+PLATFORM = frozenset(
+    {
+        "AGENT_DISCONNECTED", "AGENT_REMOVED", "AGENT_REMOVED_BY_OPERATOR", "AGENT_REREGISTERED", "AGENT_RESTARTED",
+        "AGENT_UNKNOWN", "CONTAINER_PREEMPTED", "CONTAINER_UPDATE_FAILED", "EXECUTOR_REGISTRATION_TIMEOUT",
+        "EXECUTOR_REREGISTRATION_TIMEOUT", "FRAMEWORK_REMOVED", "GC_ERROR", "INVALID_FRAMEWORKID", "INVALID_OFFERS",
+        "IO_SWITCHBOARD_EXITED", "MASTER_DISCONNECTED", "RESOURCES_UNKNOWN",
+    }
+)  # fmt: skip
+STALE = "INVALID_OFFERS"  # the offers went while we used them: nobody's fault
+NOT_LAUNCHED = frozenset({STALE, "INVALID_FRAMEWORKID", "MASTER_DISCONNECTED"})
+GONE = frozenset({TaskState.LOST, TaskState.GONE, TaskState.GONE_BY_OPERATOR, TaskState.DROPPED})
+INVALID = frozenset({"TASK_INVALID", "TASK_UNAUTHORIZED", "TASK_GROUP_INVALID", "TASK_GROUP_UNAUTHORIZED"})
+
+
+def plain_reason(reason: str) -> str:
+    """Return a reason of Mesos without prefix and in today's words: agents were slaves once."""
+    return reason.removeprefix("REASON_").replace("SLAVE", "AGENT")
+
+
+def fault_of(news: StatusUpdate) -> str:
+    """Return what went wrong when that was not the job's doing, empty when it may have been."""
+    reason = plain_reason(news.reason)
+    if news.state in GONE:
+        return reason or news.state
+    return reason if news.state in (TaskState.FAILED, TaskState.ERROR) and reason in PLATFORM else ""
+
+
+def never_started(run: Run, news: StatusUpdate) -> bool:
+    """Tell whether it is certain that the task did nothing."""
+    reason = plain_reason(news.reason)
+    if news.state == TaskState.DROPPED or reason in NOT_LAUNCHED:
+        return True
+    return news.state == TaskState.GONE and reason == "RECONCILIATION" and run.phase is Phase.LAUNCHING
+
+
+def is_hopeless(news: StatusUpdate) -> bool:
+    """Tell whether the cluster refuses the task for what it is: another attempt would be refused, too.
+
+    What it says of resources or offers depends on the place, so those errors are failures like others.
+    """
+    if news.state != TaskState.ERROR or plain_reason(news.reason) not in INVALID:
+        return False
+    text = news.message.lower()
+    return "resource" not in text and "offer" not in text
+
+
+def faults(run: Run, name: str) -> int:
+    """Return how many attempts of a run ended by this fault."""
+    return dict(run.faulted).get(name, 0)
+
+
+def with_fault(run: Run, name: str) -> tuple[tuple[str, int], ...]:
+    """Return the run's faults with one more."""
+    return tuple({**dict(run.faulted), name: faults(run, name) + 1}.items())
 
 
 def may_retry(job: Job, run: Run) -> bool:
@@ -27,6 +90,16 @@ def retry_delay(job: Job, run: Run, default: Millis) -> Millis:
     return int(min(delay, cap))
 
 
-def fault_delay(run: Run) -> Millis:
-    """Return the delay after an attempt that never started: at once the first time, then doubling up to a minute."""
-    return 0 if run.faults == 0 else min(1000 * 2 ** min(run.faults - 1, 10), LONGEST_FAULT_DELAY)
+def fault_delay(run: Run, name: str) -> Millis:
+    """Return the delay after an attempt that a fault ended: at once the first time, then doubling up to a minute.
+
+    A launch on stale offers does not count among the others.
+    """
+    before = faults(run, STALE) - AT_ONCE + 1 if name == STALE else sum(n for fault, n in run.faulted if fault != STALE)
+    return 0 if before <= 0 else min(1000 * 2 ** min(before - 1, 10), LONGEST_FAULT_DELAY)
+
+
+def kill_pause(grace: float, patience: Millis, kills: int) -> Millis:
+    """Return how long to wait for a task's end after the order number `kills` (from 0) to stop it."""
+    pause: Millis = min(patience * 2 ** min(kills, 10), max(patience, LONGEST_KILL_PAUSE))
+    return int(grace * 1000) + pause
