@@ -31,6 +31,7 @@ from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.sqlite import SqliteJobStore
 from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.tasks import TaskDefaults
 from chronos_py.service import Service
 
@@ -62,6 +63,12 @@ def policy_of(settings: Settings) -> Policy:
         unknown_task_timeout=settings.unknown_task_timeout * 1000,
         task_epsilon=settings.task_epsilon * 1000,
         catch_up=CatchUp(settings.catch_up),
+        offers=OfferPolicy(
+            keep=settings.master == "local",
+            hold=settings.offer_hold,
+            refuse=settings.decline_offer_duration / 1000,
+            min_revive_interval=settings.min_revive_offers_interval,
+        ),
     )
 
 
