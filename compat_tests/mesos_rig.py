@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compat_tests.mortal import MortalServer, until
 from compat_tests.servers.mesos import MesosCluster
@@ -29,6 +28,10 @@ class Rig:
         return str(self.server.health()["driver"].get("frameworkId", ""))
 
     @property
+    def problem(self) -> str:
+        return str(self.server.health()["driver"].get("problem", ""))
+
+    @property
     def live(self) -> bool:
         return bool(self.server.health()["driver"].get("live"))
 
@@ -47,7 +50,7 @@ class Rig:
 
 
 @contextmanager
-def a_rig(folder: Path, cluster: MesosCluster, *options: str) -> Iterator[Rig]:
+def a_rig(folder: Path, cluster: MesosCluster, *options: str, ready: bool = True) -> Iterator[Rig]:
     """Start the cluster and a server on it. The server's log is shown when a test fails."""
     with cluster:
         options = ("--master", cluster.zk_url or cluster.master_address, "--user", getpass.getuser(), *options)
@@ -55,7 +58,8 @@ def a_rig(folder: Path, cluster: MesosCluster, *options: str) -> Iterator[Rig]:
         rig = Rig(cluster, server, Work(server, folder / "work"))
         server.start()
         try:
-            server.wait()
+            if ready:
+                server.wait()
             yield rig
         except BaseException:
             print(server.log.read_text(errors="replace")[-LOG_TAIL:], file=sys.stderr)
@@ -63,9 +67,3 @@ def a_rig(folder: Path, cluster: MesosCluster, *options: str) -> Iterator[Rig]:
         finally:
             rig.work.open_gates()
             server.stop()
-
-
-def driver_of(rig: Rig) -> dict[str, Any]:
-    """Return what the server says of its connection to Mesos."""
-    found: dict[str, Any] = rig.server.health()["driver"]
-    return found

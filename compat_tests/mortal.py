@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,20 @@ class MortalServer:
     def jobs(self) -> dict[str, dict[str, Any]]:
         return {job["name"]: job for job in self.get("/v1/scheduler/jobs")}
 
+    @staticmethod
+    def moment(text: str) -> float:
+        """Return an instant of the API in seconds since 1970."""
+        return datetime.fromisoformat(text).timestamp()
+
+    def pids(self) -> list[int]:
+        """Return the pids of the master process and its workers."""
+        assert self.process is not None
+        return [self.process.pid, *sorted(child.pid for child in psutil.Process(self.process.pid).children())]
+
     def kill(self, workers: bool = True) -> None:
         """Kill the master process, and its workers with it; tasks are in sessions of their own and live on."""
         assert self.process is not None
-        victims = [self.process.pid]
-        if workers:
-            victims += [child.pid for child in psutil.Process(self.process.pid).children()]
-        for pid in victims:
+        for pid in self.pids() if workers else [self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
