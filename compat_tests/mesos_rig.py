@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from compat_tests.mortal import MortalServer, until
 from compat_tests.servers.mesos import MesosCluster
@@ -24,16 +25,22 @@ class Rig:
     work: Work
 
     @property
+    def driver(self) -> dict[str, Any]:
+        """Return what the server says of its connection to Mesos; nothing while it does not answer."""
+        found: dict[str, Any] = self.server.health()["driver"]
+        return found
+
+    @property
     def framework_id(self) -> str:
-        return str(self.server.health()["driver"].get("frameworkId", ""))
+        return str(self.driver.get("frameworkId", ""))
 
     @property
     def problem(self) -> str:
-        return str(self.server.health()["driver"].get("problem", ""))
+        return str(self.driver.get("problem", ""))
 
     @property
     def live(self) -> bool:
-        return bool(self.server.health()["driver"].get("live"))
+        return bool(self.driver.get("live"))
 
     def frameworks(self) -> dict[str, bool]:
         """Return our frameworks that are registered with the master, and whether each is active."""
@@ -46,7 +53,7 @@ class Rig:
         self.work.check(attempts)
         until(lambda: self.live, "the server has a subscription")
         assert self.frameworks() == {self.framework_id: True}
-        assert self.server.health()["driver"]["failedCallbacks"] == 0
+        assert self.driver["failedCallbacks"] == 0
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def test_a_killed_server_finds_its_tasks_again(tmp_path):
         until(lambda: rig.work.ended() == 15, "half of the tasks ended while no server was there")
         rig.server.start()
         rig.server.wait()
-        until(lambda: rig.work.running() == 15, "the other half is adopted")
+        until(lambda: rig.work.states()["running"] == 15, "the other half is adopted")
         assert rig.framework_id == framework_id
         rig.finish()
 
@@ -84,7 +84,7 @@ def test_a_leading_master_that_dies_is_followed_by_another(tmp_path):
         rig.cluster.wait_for_master()
         until(lambda: rig.live, "the server is subscribed again")
         assert rig.cluster.leader() != first
-        assert rig.server.health()["driver"]["master"] == rig.cluster.master_address
+        assert rig.driver["master"] == rig.cluster.master_address
         assert rig.framework_id == framework_id
         rig.cluster.wait_for_agents()
         rig.finish()
@@ -171,7 +171,7 @@ def test_a_frozen_master_stops_nothing_but_launches(tmp_path):
         rig.work.add_many("job", 5)
         rig.work.wait_until_running(5)
         framework_id = rig.framework_id
-        until(lambda: rig.server.health()["driver"]["callsQueued"] == 0, "all calls are made")
+        until(lambda: rig.driver["callsQueued"] == 0, "all calls are made")
         with Visitor(rig) as visitor:
             rig.cluster.pause_master()
             until(lambda: not rig.live, "the server noticed", 75)
@@ -187,16 +187,17 @@ def test_a_frozen_master_stops_nothing_but_launches(tmp_path):
 
 
 def test_a_launch_that_a_frozen_master_may_have_taken(tmp_path):
-    with a_rig(tmp_path, MesosCluster([BIG], master_flags=QUICK)) as rig:
+    with a_rig(tmp_path, MesosCluster([BIG], master_flags=QUICK), "--offer_hold", "5000") as rig:
         rig.work.add("before")
-        rig.work.add("launched", runs=3, every_s=2)
-        rig.work.wait_until_running(2)
-        sent = rig.server.health()["driver"]["callsSent"]
+        rig.work.wait_until_running(1)
+        began = time.monotonic()
+        rig.work.add("launched", in_s=4)
+        until(lambda: rig.driver["sinceLastOffer"] < time.monotonic() - began, "an offer is held for the coming run")
         rig.cluster.pause_master()
-        rig.work.add("due-meanwhile", gate="")
         rig.work.open_gates()
+        until(lambda: "launching" in rig.work.states(), "it is launched into the void")
         until(lambda: not rig.live, "a call that is not answered tells that the master is no good")
-        assert rig.server.health()["driver"]["callsSent"] > sent
+        assert "call failed" in rig.problem
         rig.cluster.resume_master()
         until(lambda: rig.live, "the server is subscribed again")
         rig.finish(attempts=2)
@@ -240,7 +241,7 @@ def test_a_framework_that_was_torn_down_registers_anew(tmp_path):
         first = rig.framework_id
         tear_down(rig)
         until(lambda: rig.live and rig.framework_id != first, "the server is registered anew")
-        assert rig.server.health()["driver"]["removedFrameworkIds"] == [first]
+        assert rig.driver["removedFrameworkIds"] == [first]
         assert "Mesos has removed the framework" in rig.server.log.read_text()
         rig.finish(attempts=2)
         assert rig.work.begun() == 10
@@ -261,7 +262,7 @@ def test_a_framework_that_was_torn_down_while_no_server_was_there_registers_anew
         rig.server.start()
         rig.server.wait()
         assert rig.framework_id == second, "the new id is kept"
-        assert rig.server.health()["driver"]["removedFrameworkIds"] == []
+        assert rig.driver["removedFrameworkIds"] == []
         rig.finish(attempts=2)
 
 

@@ -9,7 +9,7 @@ import fcntl
 import os
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,11 @@ class Work:
             gate.open()
 
     def add(
-        self, name: str, *, runs: int = 1, every_s: int = 1, gate: str = "gate", seconds: float = 0, **fields: Any
+        self, name: str, *, runs: int = 1, every_s: int = 1, in_s: float = 0, gate: str = "gate", **fields: Any
     ) -> None:
-        """Post a job that is due at once, `runs` times. It waits for a gate; with gate="" it takes `seconds`."""
-        between = f"flock -s {self.gate(gate).file} true" if gate else f"sleep {seconds}"
-        start = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        """Post a job that is due in `in_s` seconds, and `runs` times. Its tasks wait for a gate, if one is named."""
+        between = f"flock -s {self.gate(gate).file} true" if gate else "true"
+        start = (datetime.now(UTC) + timedelta(seconds=in_s)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         self.runs[name] = runs
         self.server.post_job(
             {
@@ -110,10 +110,11 @@ class Work:
     def wait_until_running(self, count: int) -> None:
         """Return once so many runs have begun and the server knows of it."""
         until(lambda: self.begun() >= count, f"{count} tasks began")
-        until(lambda: self.running() >= count, f"{count} runs are shown as running")
+        until(lambda: self.states()["running"] >= count, f"{count} runs are shown as running")
 
-    def running(self) -> int:
-        return sum(run["state"] == "running" for run in self.server.active_runs())
+    def states(self) -> Counter[str]:
+        """Return how many runs there are in each state, of those that have not ended."""
+        return Counter(run["state"] for run in self.server.active_runs())
 
     def wait_until_done(self, seconds: float = 60) -> None:
         """Open the gates; return once nothing is left to do."""
