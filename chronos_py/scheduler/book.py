@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
-from typing import Any
+from typing import Any, Literal
 
 from chronos_py.clock import Millis
 from chronos_py.model.history import HistoryRecord
@@ -43,6 +43,8 @@ class Policy:
     default_zone: tzinfo = UTC
     queued_per_job: int = 1000
     offers: OfferPolicy = field(default_factory=OfferPolicy)
+    reconciliation_interval: Millis = 600_000  # 0: only after a connection and in doubt
+    unknown_tasks: Literal["adopt", "kill"] = "adopt"  # tasks of ours that run, but that the store does not know
 
 
 NO_SHAPE = Shape(Resources())  # until a definition has been worked out
@@ -162,6 +164,8 @@ class Book:
         self.next_record = 1
         self.next_job = 1
         self.id_floor: Millis = 0
+        self.doubts: set[int] = set()  # runs whose task nobody has confirmed
+        self.doubted = 0  # how often one was added
         self.unplaced = False  # something may fit that did not before
         self._changes: dict[tuple[str, str | int], Change] = {}
         self._effects: list[Effect] = []
@@ -292,14 +296,24 @@ class Book:
             self._dirty_jobs.add(run.job)
         self.queue.remove(run.id)
         self.by_task.pop(run.task_id, None)
+        self.doubts.discard(run.id)
         del self.runs[run.id]
         self._changes[("run", run.id)] = Delete("run", run.id)
         self._dirty_runs.add(run.id)
 
     def _keep(self, run: Run) -> None:
         self.runs[run.id] = run
+        self.note_doubt(run)
         self._put("run", run.id, run)
         self._dirty_runs.add(run.id)
+
+    def note_doubt(self, run: Run) -> None:
+        """Keep in mind whether a run's task is in doubt."""
+        if not (run.uncertain and run.on_agent):
+            self.doubts.discard(run.id)
+        elif run.id not in self.doubts:
+            self.doubts.add(run.id)
+            self.doubted += 1
 
     def enqueue(self, entry: Entry, run: Run) -> None:
         """Let a queued run wait for a place, or for the job itself when another run of it must end first."""

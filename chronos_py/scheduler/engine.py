@@ -14,6 +14,7 @@ from chronos_py.clock import Millis
 from chronos_py.errors import ChronosError
 from chronos_py.model.job import Job, JobState
 from chronos_py.model.messages import (
+    AgentLost,
     AnswerInverseOffers,
     ChangeJob,
     DeleteJob,
@@ -29,7 +30,6 @@ from chronos_py.model.messages import (
     OfferRescinded,
     OffersReceived,
     PurgeTasks,
-    Reconcile,
     ReportProgress,
     ReportResult,
     RunJob,
@@ -40,12 +40,14 @@ from chronos_py.model.offer import Offer
 from chronos_py.model.run import Phase, Run, Task
 from chronos_py.model.view import JobView, Waiting
 from chronos_py.scheduler.admission import Admission
+from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
 from chronos_py.scheduler.dependencies import reparented
 from chronos_py.scheduler.lifecycle import Lifecycle
 from chronos_py.scheduler.offers import Demand, OfferLoop
 from chronos_py.scheduler.placement import Place, Refusal, Request, place
 from chronos_py.scheduler.queue import Shape
+from chronos_py.scheduler.reconcile import Reconciler
 from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.tasks import build_task
 
@@ -60,7 +62,8 @@ class Engine:
     def __init__(self, policy: Policy | None = None) -> None:
         self.book = Book(policy or Policy())
         self.releaser = Releaser(self.book)
-        self.lifecycle = Lifecycle(self.book, self.releaser)
+        self.reconciler = Reconciler(self.book)
+        self.lifecycle = Lifecycle(self.book, self.releaser, self.reconciler, Adoption(self.book, self.releaser))
         self.admission = Admission(self.book, self.releaser, self.lifecycle)
         self.loop = OfferLoop(self.book.policy.offers)
         self.refusals: dict[Shape, Refusal] = {}
@@ -104,6 +107,7 @@ class Engine:
     def _restore(self, run: Run) -> None:
         book, entry = self.book, self.book.jobs.get(run.job)
         book.runs[run.id] = run
+        book.note_doubt(run)
         book.by_task[run.task_id] = run.id
         if entry is not None and run.killing != "deleted":
             entry.active.add(run.id)
@@ -133,6 +137,10 @@ class Engine:
                 self.loop.rescind(event.offer_id)
             case InverseOffersReceived():
                 self._asked_back(event)
+            case AgentLost():
+                self.loop.agent_lost(event.agent_id)
+                lost = [run for run in self.book.runs.values() if run.agent_id == event.agent_id]
+                self.reconciler.doubt(lost, now)
             case HistoryWritten():
                 self.book.forget_records(event.up_to)
             case RunJob():
@@ -165,16 +173,11 @@ class Engine:
         return None
 
     def _driver_ready(self, event: DriverReady, now: Millis) -> None:
-        """Ask after every task that may exist; their runs wait for the answers."""
         self.driver_ready = True
         self.loop.connected()
         if event.framework_id:
             self.book.put_meta("framework_id", event.framework_id)
-        asked = [run for run in self.book.runs.values() if run.on_agent]
-        for run in asked:
-            self.book.update_run(run, uncertain=True, deadline=now + self.book.policy.unknown_task_timeout)
-        if asked:
-            self.book.effect(Reconcile(tuple((run.task_id, run.agent_id) for run in asked)))
+        self.reconciler.connected(now)
         self.book.unplaced = True
 
     def _asked_back(self, event: InverseOffersReceived) -> None:
@@ -203,6 +206,7 @@ class Engine:
                     entry.wake = None
                     self.releaser.settle(entry, now)
         if self.driver_ready:
+            self.reconciler.advance(now)
             coming, look_again = self._in_sight(now)
             if book.unplaced:
                 self._place(now, coming)
@@ -216,7 +220,9 @@ class Engine:
         """Return when `advance` next has something to do, None: only after an event."""
         if self.book.unplaced and self.driver_ready and self.loop.held and len(self.book.queue):
             return 0
-        times = [self.book.timers.next, self.loop.wake if self.driver_ready else None]
+        times = [self.book.timers.next]
+        if self.driver_ready:
+            times += [self.loop.wake, self.reconciler.wake]
         return min((at for at in times if at is not None), default=None)
 
     def _in_sight(self, now: Millis) -> tuple[list[tuple[Millis, Shape]], Millis | None]:

@@ -27,9 +27,11 @@ from dataclasses import replace
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.job import JobState, OnUncertain, Token
-from chronos_py.model.messages import Acknowledge, Kill, Notify, Reconcile, StatusUpdate
-from chronos_py.model.run import Outcome, Phase, Run, TaskId, TaskState, Trigger
+from chronos_py.model.messages import Acknowledge, Kill, Notify, StatusUpdate
+from chronos_py.model.run import Outcome, Phase, Run, TaskState, Trigger
+from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry
+from chronos_py.scheduler.reconcile import Reconciler
 from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.retry import (
     NO_WORD,
@@ -48,6 +50,7 @@ from chronos_py.scheduler.retry import (
 
 ALIVE = frozenset({TaskState.STAGING, TaskState.STARTING, TaskState.RUNNING, TaskState.KILLING})
 SILENT = frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
+HAS_RUN = ALIVE | {TaskState.FINISHED, TaskState.FAILED, TaskState.KILLED}
 AVOIDED = 10  # agents of failed attempts that a run remembers
 KILLED_BY_USER = frozenset({"user", "deleted", "purged"})
 
@@ -72,9 +75,11 @@ def counted_success(state: JobState, now: Millis) -> JobState:
 class Lifecycle:
     """Moves runs from launch to their end. Works on the book alone."""
 
-    def __init__(self, book: Book, releaser: Releaser) -> None:
+    def __init__(self, book: Book, releaser: Releaser, reconciler: Reconciler, adoption: Adoption) -> None:
         self.book = book
         self.releaser = releaser
+        self.reconciler = reconciler
+        self.adoption = adoption
 
     # --- news
 
@@ -82,8 +87,10 @@ class Lifecycle:
         """Take one status update; the same one again changes nothing. It is acknowledged once that is stored."""
         number = self.book.by_task.get(news.task_id)
         run = self.book.runs.get(number) if number is not None else None
+        if run is not None and run.phase in (Phase.QUEUED, Phase.RETRYING) and news.state in HAS_RUN:
+            run = self._found_outside(run, news, now)
         if run is None or not run.on_agent:
-            self._stray(news, run)
+            self._stray(news, run, now)
         elif news.state in ALIVE:
             self._alive(run, news, now)
         elif news.state in SILENT:
@@ -93,15 +100,36 @@ class Lifecycle:
         if news.uuid:
             self.book.effect(Acknowledge(news))
 
-    def _stray(self, news: StatusUpdate, run: Run | None) -> None:
-        """Stop a task that lives though its attempt was given up; leave what is not ours."""
+    def _found_outside(self, run: Run, news: StatusUpdate, now: Millis) -> Run:
+        """Take in the task of an attempt that we have yet to launch: an older copy of the store does not know that it
+        was launched before."""
+        entry, book = self.book.owner(run), self.book
+        if entry and run.phase is Phase.QUEUED and run.id not in book.queue:
+            entry.line.remove(run.id)
+        if entry and run.id not in book.queue:
+            entry.playing += 1
+        book.queue.remove(run.id)
+        return book.update_run(
+            run,
+            phase=Phase.LAUNCHING,
+            agent_id=news.agent_id,
+            host=news.host,
+            launched=now,
+            deadline=now + book.policy.launch_patience,
+        )
+
+    def _stray(self, news: StatusUpdate, run: Run | None, now: Millis) -> None:
+        """Take in a task that the store has lost, stop one that lives though its attempt was given up, and leave what
+        is not ours."""
         if run is not None or news.state not in ALIVE:
             return
-        try:
-            TaskId.parse(news.task_id)
-        except ValueError:
-            return
-        self.book.effect(Kill(news.task_id, news.agent_id, self.book.policy.tasks.kill_grace))
+        verdict = self.adoption.judge(news)
+        if verdict == "adopt":
+            run = self.adoption.adopt(news, now)
+            self.book.update_run(run, deadline=self._next_deadline(run, now))
+            self.releaser.settle(self.book.jobs[run.job], now)
+        elif verdict == "stop":
+            self.book.effect(Kill(news.task_id, news.agent_id, self.book.policy.tasks.kill_grace))
 
     def _alive(self, run: Run, news: StatusUpdate, now: Millis) -> None:
         started = run.started
@@ -191,16 +219,11 @@ class Lifecycle:
         elif run.killing:
             self._tell_to_stop(run, now)
         elif run.phase is Phase.LAUNCHING:
-            self.doubt(run, now)
+            self.reconciler.doubt([run], now)
         elif run.phase is Phase.RUNNING:
             self.stop(run, "timeout", now)
         else:
             self.conclude(run, Outcome.TIMED_OUT, now)
-
-    def doubt(self, run: Run, now: Millis) -> None:
-        """Ask after a task of which nothing is known; its run waits for the answer, or for the end of patience."""
-        self.book.update_run(run, uncertain=True, deadline=now + self.book.policy.unknown_task_timeout)
-        self.book.effect(Reconcile(((run.task_id, run.agent_id),)))
 
     def _give_up(self, run: Run, now: Millis) -> None:
         entry, reason = self.book.owner(run), "no word of the task for too long"

@@ -179,6 +179,12 @@ class Releaser:
             self.parent_unsuccessful(entry, last_due or first_due)
             self.disable_if_exhausted(entry, now)
 
+    def claim(self, entry: Entry, index: int, now: Millis, run: int) -> None:
+        """Let a run that is under way already have due time number `index`; those before it become part of it."""
+        if index > entry.state.next_index:
+            self._leave_out(entry, index - 1, now, Outcome.MERGED, "unknown to the store", into=run)
+        self._use_up(entry, index)
+
     def absorb(self, entry: Entry, run: Run, now: Millis) -> None:
         """Let a run that starts late stand for the due times that have passed while it waited (Chronos 3 does)."""
         if entry.occurrences is None or run.trigger is not Trigger.SCHEDULE or entry.job.disabled:

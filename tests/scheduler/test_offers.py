@@ -209,6 +209,7 @@ class Loops(RuleBasedStateMachine):
         self.since: dict[str, Millis] = {}
         self.dead: set[str] = set()
         self.revives: list[Millis] = []
+        self.wanted: dict[Shape, Millis] = {}  # waiting or near, without a pause since when
         self.number = 0
 
     def settle(self) -> None:
@@ -233,7 +234,8 @@ class Loops(RuleBasedStateMachine):
                 self.dead.update(effect.offer_ids)
             elif isinstance(effect, Revive):
                 self.revives.append(self.now)
-        near = [at for at, _ in self.coming if at <= self.now + POLICY.hold]
+        near = [shape for at, shape in self.coming if at <= self.now + POLICY.hold]
+        self.wanted = {shape: self.wanted.get(shape, self.now) for shape in (*self.waiting, *near)}
         assert not (self.loop.suppressed and (self.waiting or near))
         assert self.loop.wake is None or self.loop.wake > self.now
 
@@ -292,9 +294,9 @@ class Loops(RuleBasedStateMachine):
 
     @invariant()
     def who_waits_has_asked(self) -> None:
-        for since in self.waiting.values():
+        for shape, since in self.waiting.items():
             if self.now - since > POLICY.min_revive_interval:
-                assert any(at >= since - POLICY.hold for at in self.revives)
+                assert any(at >= self.wanted[shape] for at in self.revives)
 
 
 Loops.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
