@@ -7,9 +7,9 @@ import sys
 
 import structlog
 
-from benchmarks import placing, running, serving
+from benchmarks import mesos, placing, running, serving
 
-MODULES = {"placing": placing, "running": running, "serving": serving}
+MODULES = {"placing": placing, "running": running, "serving": serving, "mesos": mesos}
 
 
 def main() -> None:

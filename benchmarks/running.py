@@ -9,7 +9,8 @@ from pathlib import Path
 
 from benchmarks.rows import Row
 from chronos_py.clock import Millis
-from chronos_py.drivers.base import DriverStatus, Post
+from chronos_py.drivers.base import DriverStatus, OutputChunk, Post
+from chronos_py.errors import UnknownTask
 from chronos_py.inbox import Posted
 from chronos_py.model.job import Job
 from chronos_py.model.messages import DriverEffect, DriverReady, Launch, OffersReceived, StatusUpdate, SubmitJob
@@ -64,6 +65,13 @@ class InstantCluster:
 
     def status(self) -> DriverStatus:
         return DriverStatus("instant", True)
+
+    def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
+        raise UnknownTask(f"{task_id} {stream} {offset} {length} {agent_id}")  # instant tasks write nothing
+
+    def sandbox_url(self, task_id: str, agent_id: str) -> str:
+        del task_id, agent_id
+        return ""
 
 
 def complete_runs(jobs: int, seconds: int, folder: Path) -> tuple[int, float]:

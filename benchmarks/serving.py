@@ -21,16 +21,17 @@ from benchmarks.rows import Row, percentile
 from compat_tests.servers.chronos import free_port
 
 CLIENTS = 8
+ROOM = ("--resources", "cpus:1000;mem:1000000;disk:1000000")
 
 
 class Server:
     """The command itself, as anybody would start it."""
 
-    def __init__(self, folder: Path, resources: str = "cpus:1000;mem:1000000;disk:1000000") -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self.port = free_port()
         command = [sys.executable, "-m", "chronos_py", "serve", "--http_address", "127.0.0.1"]
-        command += ["--http_port", str(self.port), "--data_dir", str(folder), "--resources", resources]
+        command += ["--http_port", str(self.port), "--data_dir", str(folder), *(options or ROOM)]
         with (folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + 60

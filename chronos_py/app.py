@@ -64,7 +64,7 @@ def policy_of(settings: Settings) -> Policy:
         task_epsilon=settings.task_epsilon * 1000,
         catch_up=CatchUp(settings.catch_up),
         offers=OfferPolicy(
-            keep=settings.master == "local",
+            keep=settings.master == "local",  # nobody else wants this machine
             hold=settings.offer_hold,
             refuse=settings.decline_offer_duration / 1000,
             min_revive_interval=settings.min_revive_offers_interval,

@@ -88,12 +88,12 @@ class MiniFramework:
             found |= {offer["hostname"]: offer for offer in self.next("OFFERS")["offers"]}
         return found
 
-    def launch(self, offer: dict[str, Any], name: str, command: str, cpus: float = 0.1, mem: float = 32) -> None:
-        """Run a shell command on an offer; the rest of it is declined."""
+    def launch(self, offer: dict[str, Any], name: str, command: str, **more: Any) -> None:
+        """Run a shell command on an offer, the rest of which is declined; `more` are fields of the TaskInfo."""
         allocation = {"role": self._info["roles"][0]}
         resources = [
             {"name": key, "type": "SCALAR", "scalar": {"value": value}, "allocation_info": allocation}
-            for key, value in (("cpus", cpus), ("mem", mem))
+            for key, value in (("cpus", 0.1), ("mem", 32))
         ]
         task = {
             "name": name,
@@ -101,6 +101,7 @@ class MiniFramework:
             "agent_id": offer["agent_id"],
             "resources": resources,
             "command": {"value": command},
+            **more,
         }
         operation = {"type": "LAUNCH", "launch": {"task_infos": [task]}}
         self.call("ACCEPT", offer_ids=[offer["id"]], operations=[operation], filters={"refuse_seconds": 0})

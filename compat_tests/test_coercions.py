@@ -94,7 +94,6 @@ def test_coercion(api: Api, name: str, field: str, sent: Any, stored: Any, note:
 IGNORED = {
     "dataJob": True,
     "user": "x",
-    "gpus": 1,
     "labels": {},
     "taskInfo": {},
     "id": 5,

@@ -32,7 +32,9 @@ NUMBERS = (
     "maxCompletionTime",
 )
 FLAGS = ("shell", "disabled", "async", "softError", "dataProcessingJobType", "highPriority", "concurrent")
-OWN = ("priority", "retryDelay", "retryBackoff", "retryMaxDelay", "killGrace", "catchUp", "onUncertain")
+OWN = (
+    "priority", "retryDelay", "retryBackoff", "retryMaxDelay", "killGrace", "catchUp", "onUncertain", "gpus", "ports",
+)  # fmt: skip
 LISTS = ("uris", "arguments")
 PAGED = ("container", "environmentVariables", "fetch", "constraints")
 

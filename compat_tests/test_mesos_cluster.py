@@ -14,7 +14,8 @@ import pytest
 import requests
 
 from compat_tests.mini_framework import TERMINAL, MiniFramework
-from compat_tests.servers.mesos import AgentSpec, MesosCluster, MesosError, missing
+from compat_tests.servers import docker_engine
+from compat_tests.servers.mesos import AgentSpec, MesosCluster, MesosError, missing, missing_zookeeper
 
 pytestmark = pytest.mark.external
 
@@ -121,6 +122,38 @@ def test_a_frozen_master_answers_when_it_goes_on(cluster):
     finally:
         cluster.resume_master()
     assert cluster.get("/master/state", timeout=PATIENCE_S)["activated_slaves"] == 3
+
+
+def test_another_master_leads_when_the_leader_is_killed():
+    lacking = missing_zookeeper()
+    if lacking:
+        pytest.skip(lacking)
+    with MesosCluster(1, masters=3, zookeeper=True) as cluster:
+        identity, killed = cluster.agent_id(0), cluster.leader()
+        cluster.stop_master(killed)
+        cluster.wait_for_master()
+        cluster.wait_for_agents()
+        assert cluster.leader() != killed
+        assert cluster.agent_id(0) == identity
+
+
+def test_an_agent_with_an_engine_runs_containers_and_removes_them():
+    lacking = docker_engine.missing()
+    if lacking:
+        pytest.skip(lacking)
+    container = {"type": "DOCKER", "docker": {"image": docker_engine.IMAGE, "network": "HOST"}}
+    with docker_engine.DockerEngine() as engine:
+        with (
+            MesosCluster([AgentSpec(docker_host=engine.host)]) as cluster,
+            MiniFramework(cluster.master_url, tear_down=False) as framework,
+        ):
+            offer = framework.offers(1)["agent-0"]
+            framework.launch(offer, "boxed", 'echo "$MESOS_CONTAINER_NAME"; sleep 1000', container=container)
+            framework.status("boxed", {"TASK_RUNNING"})
+            until(lambda: cluster.read_sandbox("boxed").strip() != "", "the container's name")
+            name = cluster.read_sandbox("boxed").strip()
+            assert name in engine.run("ps", "--format", "{{.Names}}").stdout.split()
+        assert engine.run("ps", "--all", "--quiet").stdout == ""
 
 
 def test_a_process_that_cannot_start_is_reported_with_its_log():

@@ -110,6 +110,7 @@ def test_single_fields_are_changed_and_nothing_else(target: Target, job_name: st
 
 def test_our_own_fields_are_shown_only_when_set(target: Target, job_name: str) -> None:
     own = {"priority": 5, "retryDelay": 1.5, "catchUp": "all", "onUncertain": "skip", "killGrace": 2.0}
+    own |= {"gpus": 2.0, "ports": 3}
     target.add(V3, name=job_name, **own)
     job = target.job(V3, job_name)
     assert {key: job[key] for key in own} == own

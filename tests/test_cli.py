@@ -222,7 +222,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, serve: Servers):
     server.post(JOB)
     worker = server.workers[0]
     worker.kill()
-    wait_for(lambda: server.workers and server.workers[0].pid != worker.pid)
+    wait_for(lambda: [other for other in server.workers if other.pid != worker.pid])
     server.wait()
     assert server.jobs() == ["a"]
     assert server.stop() == 0

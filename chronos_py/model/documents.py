@@ -10,6 +10,7 @@ from typing import Any, Literal
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.errors import BadDocument, InvalidInput
 from chronos_py.model import java
+from chronos_py.model.java_regex import UnsupportedRegex
 from chronos_py.model.job import (
     Constraint,
     Container,
@@ -23,6 +24,7 @@ from chronos_py.model.job import (
     Variable,
     Volume,
 )
+from chronos_py.model.patterns import java_pattern
 from chronos_py.model.schemas import ContainerSchema, JobSchema
 
 Line = Literal[2, 3]  # Chronos 2.x (2.5) or 3.x (3.0.2, with the head's maxCompletionTime)
@@ -59,8 +61,12 @@ def name_allowed(name: str, line: Line) -> bool:
     return _NAMES[line].fullmatch(name) is not None
 
 
-def read_job(document: Any, line: Line, defaults: JobDefaults, now: Millis, *, every_field: bool = False) -> Read:
+def read_job(
+    document: Any, line: Line, defaults: JobDefaults, now: Millis, *, every_field: bool = False, stored: bool = False
+) -> Read:
     """Read a job document by the deserializer's rules. `every_field` keeps what only the other line knows, too.
+
+    A document that is `stored` was taken once: patterns are not checked again.
 
     Raises BadDocument for what the original could not bind, InvalidInput for what we refuse on top of it.
     """
@@ -87,7 +93,7 @@ def read_job(document: Any, line: Line, defaults: JobDefaults, now: Millis, *, e
     job = Job(
         **values,
         container=_container(document, line),
-        constraints=tuple(_constraint(entry) for entry in java.items(document.get("constraints"))),
+        constraints=tuple(_constraint(entry, stored=stored) for entry in java.items(document.get("constraints"))),
     )
     _refuse_nul(job)
     return Read(job, counters, kind)
@@ -123,7 +129,8 @@ def _fetch(entry: Mapping[str, Any], line: Line) -> Fetch:
     )
 
 
-def _constraint(entry: Any) -> Constraint:
+def _constraint(entry: Any, *, stored: bool = False) -> Constraint:
+    """Read one constraint. A stored one may hold a pattern that we cannot use: it is kept, and no agent meets it."""
     parts = [java.text(part) for part in java.items(entry)]
     if len(parts) < 2:
         raise BadDocument("constraints", entry, "needs an attribute, an operator and a value")
@@ -132,11 +139,13 @@ def _constraint(entry: Any) -> Constraint:
         raise InvalidInput("constraints", operator, "is no operator", f"one of {', '.join(OPERATORS)}")
     if len(parts) < 3:
         raise BadDocument("constraints", entry, "has no value")
-    if operator != "EQUALS":
+    if operator != "EQUALS" and not stored:
         try:
-            re.compile(parts[2])
-        except re.error as error:
-            raise BadDocument("constraints", parts[2], f"is no regular expression: {error}") from None
+            java_pattern(parts[2])
+        except UnsupportedRegex as error:
+            raise InvalidInput("constraints", parts[2], str(error)) from None
+        except ValueError as error:
+            raise BadDocument("constraints", parts[2], str(error)) from None
     return Constraint(attribute, operator, parts[2])
 
 

@@ -228,6 +228,14 @@ def _priority(value: Any) -> int:
     return int(value)
 
 
+def _gpus(value: Any) -> float:
+    """A number that is whole: Mesos refuses parts of GPUs."""
+    number = _number(0, 1000)(value)
+    if not number.is_integer():
+        raise ValueError
+    return number
+
+
 def _ports(value: Any) -> int:
     count = _priority(value)
     if not 0 <= count <= 1000:
@@ -282,7 +290,7 @@ class JobSchema(Lenient):
     kill_grace = Own(_SECONDS, "a number of seconds, 0 or more", data_key="killGrace")
     catch_up = Own(CatchUp, "skip, one or all", "string", data_key="catchUp")
     on_uncertain = Own(OnUncertain, "skip or rerun", "string", data_key="onUncertain")
-    gpus = Own(_number(0, 1_000_000), "a number of GPUs, 0 or more")
+    gpus = Own(_gpus, "a whole number of GPUs from 0 to 1000")
     ports = Own(_ports, "a whole number of network ports from 0 to 1000", "integer")
 
 

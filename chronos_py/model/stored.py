@@ -40,7 +40,7 @@ def read_stored(text: str | bytes, defaults: JobDefaults, now: Millis) -> Read:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BadDocument("document", text[:200], f"is no JSON: {error}"[:300]) from None
-    read = read_job(document, 3, defaults, now, every_field=True)
+    read = read_job(document, 3, defaults, now, every_field=True, stored=True)
     extra = {key: value for key, value in document.items() if key not in JOB_FIELDS}
     return replace(read, job=replace(read.job, extra=extra)) if extra else read
 

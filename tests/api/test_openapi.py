@@ -86,7 +86,7 @@ def full(backend: FakeBackend) -> FakeBackend:
     """A backend that has something of everything."""
     client = a_client(backend)
     container = {"image": "i", "volumes": [{"containerPath": "/a"}]}
-    own = {"priority": 5, "retryDelay": 1.5, "catchUp": "all"}
+    own = {"priority": 5, "retryDelay": 1.5, "catchUp": "all", "gpus": 1, "ports": 2}
     files, variables = [{"uri": "/u"}], [{"name": "A", "value": "b"}]
     constraints = [["a", "EQUALS", "b"]]
     submit(

@@ -48,7 +48,7 @@ class Listener:
             lambda e: (
                 isinstance(e, StatusUpdate)
                 and e.task_id == task_id
-                and e.state not in ("TASK_RUNNING", "TASK_STARTING")
+                and e.state not in ("TASK_RUNNING", "TASK_STARTING", "TASK_KILLING")
             )
         )
         return update

@@ -75,3 +75,9 @@ def test_what_is_no_job_document(text):
 def test_a_constraint_of_no_meaning_is_an_error_and_not_dropped():
     with pytest.raises(InvalidInput):
         reread('{"name":"a","constraints":[["a","NEAR","b"]]}')
+
+
+@pytest.mark.parametrize("pattern", ["(?x)a b", "("])
+def test_a_pattern_that_cannot_be_used_is_kept(pattern):
+    document = json.dumps({"name": "a", "schedule": "R1//P1D", "constraints": [["rack", "LIKE", pattern]]})
+    assert reread(document).job.constraints[0].value == pattern

@@ -6,7 +6,6 @@ afford that. So a batch is written at once and the answers are read after, in or
 
 from __future__ import annotations
 
-import json
 import select
 import socket
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httptools
+import orjson
 
 from chronos_py.drivers.mesos.stream import SHOWN, Endpoint, said
 
@@ -107,7 +107,7 @@ class CallConnection:
         return self._socket
 
     def _packed(self, body: dict[str, Any], headers: dict[str, str]) -> bytes:
-        data = json.dumps(body).encode()
+        data = orjson.dumps(body)
         lines = [f"POST /api/v1/scheduler HTTP/1.1\r\nHost: {self._endpoint}\r\nContent-Type: application/json"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         lines.append(f"Content-Length: {len(data)}\r\n\r\n")

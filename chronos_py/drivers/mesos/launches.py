@@ -70,7 +70,7 @@ class Launches:
             elif answer.status != MALFORMED:
                 self._dropped(launch, left, f"the launch was not carried out: {answer.text or answer.status}")
             elif len(left) == 1:
-                self._say(launch, left[0], "TASK_ERROR", "REASON_TASK_INVALID", f"Mesos cannot read it: {answer.text}")
+                self._say(launch, left[0], "TASK_ERROR", "TASK_INVALID", f"Mesos cannot read it: {answer.text}")
             else:  # one of them is bad, and nothing says which: the offers are still ours, so the first goes alone
                 self._dropped(launch, left[1:], f"launched together with what Mesos cannot read: {answer.text}")
                 self._again(self._accept(launch, left[:1], framework_id))
@@ -92,14 +92,14 @@ class Launches:
                 )
             except BadTask as error:
                 told.add(task.id)
-                self._say(launch, task, "TASK_ERROR", "REASON_TASK_INVALID", f"it cannot be launched: {error}")
+                self._say(launch, task, "TASK_ERROR", "TASK_INVALID", f"it cannot be launched: {error}")
             except NotEnough as error:  # of ports that it wants by number: another agent may have them
                 told.add(task.id)
                 self._dropped(launch, (task,), str(error))
 
     def _dropped(self, launch: Launch, tasks: tuple[Task, ...], message: str) -> None:
         for task in tasks:
-            self._say(launch, task, "TASK_DROPPED", "REASON_INVALID_OFFERS", message)
+            self._say(launch, task, "TASK_DROPPED", "INVALID_OFFERS", message)
 
     def _say(self, launch: Launch, task: Task, state: str, reason: str, message: str) -> None:
         offer = launch.offers[0]

@@ -11,8 +11,10 @@ from chronos_py.model.messages import StatusUpdate
 from chronos_py.model.run import TaskState
 
 _STATES = frozenset(TaskState)
-_EXITED = re.compile(r"\b(Command|Container|Executor)? ?exited with status (-?\d{1,5})\b")
-_SIGNALLED = re.compile(r"\bterminated with signal ([^()\n:;]+?)(?: \(core dumped\))?(?:[.:;\n]|$)")
+# At the start of a message only: further on it may quote what other programs said, such as `docker pull`.
+_ENDED = re.compile(
+    r"(Command|Container) (?:exited with status (\d{1,5})|terminated with signal ([^()\n]+?)(?: \(core dumped\))?)\s*$"
+)
 _SIGNALS = {
     name: number.value
     for number in signal.Signals
@@ -47,7 +49,7 @@ def read_status(status: Message) -> StatusUpdate:
         agent_id=identity(status, "agent_id", "status", ""),
         uuid=text(status, "uuid", "status", ""),
         at=_instant(status),
-        reason=text(status, "reason", "status", ""),
+        reason=text(status, "reason", "status", "").removeprefix("REASON_"),
         message=said,
         exit_code=ending.exit_code,
         signal=ending.signal,
@@ -68,13 +70,12 @@ def read_ending(said: str) -> Ending:
 
     Of a container 128 and a number means that signal, for that is how Docker tells of it.
     """
-    killed = _SIGNALLED.search(said)
-    if killed:
-        return Ending(signal=_SIGNALS.get(killed[1].strip()))
-    exited = _EXITED.search(said)
-    if not exited:
+    ended = _ENDED.match(said)
+    if not ended:
         return Ending()
-    code = int(exited[2])
-    if exited[1] == "Container" and 128 < code <= 128 + _LAST_SIGNAL:
+    if ended[3]:
+        return Ending(signal=_SIGNALS.get(ended[3]))
+    code = int(ended[2])
+    if ended[1] == "Container" and 128 < code <= 128 + _LAST_SIGNAL:
         return Ending(signal=code - 128)
     return Ending(exit_code=code)

@@ -6,6 +6,9 @@ must not come twice.
 
 A port mapping of a container is only sent for a job that asks for `ports`; Chronos kept mappings and never sent them.
 Its host port must be among the offered ports; host port 0 stands for the next of those the task was given.
+
+A custom executor may outlive its task and take the job's next one, which Mesos allows only when nothing about the
+executor differs: so its environment holds nothing that belongs to one task.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from chronos_py.model.run import Task
 
 _LONGEST_ID = 255  # bytes; Mesos makes folders of ids
 _HIGHEST_PORT = 65535
+PER_TASK = frozenset({"mesos_task_id", "MESOS_TASK_ID", "CHRONOS_JOB_RUN_TIME", "CHRONOS_JOB_RUN_ATTEMPT"})
 
 
 class BadTask(ChronosError):
@@ -47,14 +51,15 @@ def task_info(
         info["max_completion_time"] = duration(task.time_limit)
     mappings = _mappings(task)
     container = _container(task.container) if task.container else None
-    variables = [_variable(name, value) for name, value in task.environment]
+    own = PER_TASK if task.executor else frozenset[str]()
+    variables = [_variable(name, value) for name, value in task.environment if name not in own]
     command = _custom_executor(task) if task.executor else _command(task)
     executor_id = _id(task.job, "executor id") if task.executor else ""
 
     resources = bag.take(task.resources, reserved_first=reserved_first, ports=[port for port in mappings if port])
     ports = port_numbers(resources)
     info["resources"] = resources
-    built_in = _port_variables(ports)
+    built_in = {} if task.executor else _port_variables(ports)
     variables = [variable for variable in variables if variable["name"] not in built_in]
     variables += [{"name": name, "value": value} for name, value in built_in.items()]
     command["environment"] = {"variables": variables}

@@ -15,5 +15,6 @@ from compat_tests.servers.mesos.cluster import MesosCluster
 from compat_tests.servers.mesos.errors import MesosError
 from compat_tests.servers.mesos.install import missing
 from compat_tests.servers.mesos.specs import AgentSpec
+from compat_tests.servers.mesos.zookeeper import missing_zookeeper
 
-__all__ = ["AgentSpec", "MesosCluster", "MesosError", "missing"]
+__all__ = ["AgentSpec", "MesosCluster", "MesosError", "missing", "missing_zookeeper"]

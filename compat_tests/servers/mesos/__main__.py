@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--zookeeper", action="store_true", help="with a ZooKeeper server")
     parser.add_argument("--docker-host", help="unix:///path of an engine for the agents")
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also where a shell has them ignored
         signal.signal(number, signal.default_int_handler)
     specs = [AgentSpec(docker_host=options.docker_host) for _ in range(options.agents)]
     cluster = MesosCluster(specs, port=options.port, masters=options.masters, zookeeper=options.zookeeper)

@@ -201,10 +201,10 @@ class MesosCluster:
 
     def pause_master(self, i: int = 0) -> None:
         """Freeze master i (SIGSTOP): connections stay, nothing answers."""
-        self._started(self.masters, i).signal(signal.SIGSTOP)
+        self._started(self.masters, i).pause()
 
     def resume_master(self, i: int = 0) -> None:
-        self._started(self.masters, i).signal(signal.SIGCONT)
+        self._started(self.masters, i).resume()
 
     def wait_for_master(self, timeout: float | None = None) -> None:
         """Return when a running master is elected and all running ones have caught up.
@@ -296,10 +296,10 @@ class MesosCluster:
 
     def pause_agent(self, i: int) -> None:
         """Freeze agent i (SIGSTOP): the master cannot reach it, its tasks go on."""
-        self._started(self.agents, i).signal(signal.SIGSTOP)
+        self._started(self.agents, i).pause()
 
     def resume_agent(self, i: int) -> None:
-        self._started(self.agents, i).signal(signal.SIGCONT)
+        self._started(self.agents, i).resume()
 
     def agent_id(self, i: int) -> str | None:
         """Return the id under which the master knows agent i, None when it does not."""
@@ -311,7 +311,10 @@ class MesosCluster:
 
         def registered() -> bool:
             try:
-                return {self.agent_ports[i] for i in chosen} <= self._registered().keys()
+                if not {self.agent_ports[i] for i in chosen} <= self._registered().keys():
+                    return False
+                # An agent that is killed before it has heard, and noted, its id comes back as another one.
+                return all(self.get("/state", agent=i, timeout=2)["id"] for i in chosen)
             except requests.RequestException:
                 return False
 
@@ -353,8 +356,10 @@ class MesosCluster:
 
     def sandboxes(self, task_id: str) -> list[Path]:
         """Return the sandboxes of a command task, or of an executor, oldest first."""
-        runs = self.work_dir.glob("agent-*/work/slaves/*/frameworks/*/executors/*/runs/*")
-        found = [run for run in runs if run.parent.parent.name == task_id and run.name != "latest"]
+        found = []
+        for slaves in self.work_dir.glob("agent-*/*/slaves"):
+            runs = slaves.glob("*/frameworks/*/executors/*/runs/*")
+            found += [run for run in runs if run.parent.parent.name == task_id and run.name != "latest"]
         return sorted(found, key=lambda run: run.stat().st_mtime)
 
     def read_sandbox(self, task_id: str, name: str = "stdout") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 from compat_tests.servers.mesos.errors import MesosError
 
 KEEPER = Path(__file__).with_name("keeper.py")
+PAUSE_S = 10
 CLOSE_S = 120  # killing takes milliseconds, removing containers may take a minute
 
 
@@ -67,6 +69,25 @@ class Process:
     def signal(self, number: int, tree: bool = False) -> None:
         """Send it a signal; with `tree` to all its descendants too."""
         self._keeper.order("signal", pid=self.pid, number=int(number), tree=tree)
+
+    def pause(self) -> None:
+        """Freeze it; return when every thread stands still, which is a moment after the signal was sent."""
+        self.signal(signal.SIGSTOP)
+        end = time.monotonic() + PAUSE_S
+        while not self._stands_still():
+            if self.exit_code() is not None or time.monotonic() > end:
+                raise MesosError(f"{self.name} could not be frozen\n{self.tail()}")
+            time.sleep(0.005)
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def _stands_still(self) -> bool:
+        try:
+            stats = [path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        except OSError:  # a thread that ended meanwhile
+            return False
+        return bool(stats) and all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
     def wait(self, seconds: float) -> int:
         """Return its exit code. Raises MesosError when it does not end in time."""

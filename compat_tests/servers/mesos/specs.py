@@ -17,8 +17,8 @@ class AgentSpec:
 
     `resources`: "cpus:4;mem:4096;ports:[31000-31100]" (mem and disk in MB), a dict of such values, or a list of
     Resource messages; a static reservation is "cpus(role):2". `attributes`: {"rack": "r1"} or "rack:r1;zone:z1".
-    `domain`: region and zone. `flags`: more of mesos-agent's. `docker_host`: unix:///path of a running engine, where
-    tasks with a container of type DOCKER run then.
+    `domain`: region and zone; the master needs its flag `domain` then. `flags`: more of mesos-agent's. `docker_host`:
+    unix:///path of a running engine, where tasks with a container of type DOCKER run then.
     """
 
     hostname: str | None = None

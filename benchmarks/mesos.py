@@ -1,0 +1,140 @@
+"""On Mesos: offers answered and tasks launched through a simulated master, and starts on real agents."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+from benchmarks.rows import Row, percentile
+from benchmarks.serving import Server, post_all
+from compat_tests.servers.mesos import AgentSpec, MesosCluster, missing
+from compat_tests.servers.simulated_mesos import SimulatedMesos
+
+WAITING, AGENTS, ROUNDS = 1000, 100, 10
+CROWD = 3000
+PATIENCE_S = 120
+ROOMY = "cpus:32;mem:32768;disk:32768"
+
+
+@contextmanager
+def a_server(master: str, *options: str) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder), "--master", master, *options)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < deadline, "it takes too long"
+        time.sleep(0.01)
+
+
+def document(name: str, schedule: str, **more: object) -> dict[str, object]:
+    need = {"cpus": 0.01, "mem": 1, "disk": 1}
+    return {"name": name, "command": "true", "schedule": schedule, "owner": "", **need, **more}
+
+
+def health(server: Server) -> dict[str, int]:
+    found: dict[str, int] = json.loads(server.get("/health")[1])
+    return found
+
+
+def run_all(server: Server, names: list[str]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    for name in names:
+        connection.request("PUT", f"/v1/scheduler/job/{name}")
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 204, answer.status
+
+
+def offer_to_accept() -> Row:
+    """How long a master waits for the answer to its offers when a thousand tasks wait for them."""
+    names = [f"job-{number}" for number in range(WAITING)]
+    with (
+        SimulatedMesos(agents=AGENTS, agent_resources=ROOMY, allocation_interval=0.05) as master,
+        a_server(master.address) as server,
+    ):
+        post_all(server.port, [document(name, "R1/2099-01-01T00:00:00Z/PT1H") for name in names])
+        held: list[float] = []
+        for number in range(ROUNDS):
+            master.withhold(on=True)
+            run_all(server, names)
+            before = master.trace()["launches"]
+            assert before == number * WAITING
+            master.withhold(on=False)
+            until(lambda: health(server)["runs"] == 0)
+            done = [entry["seconds"] for entry in master.log(of="holds", last=100_000) if entry["how"] == "accepted"]
+            held = [seconds * 1000 for seconds in done]
+    note = f"{len(held):,} offers in {ROUNDS} rounds, p50 {percentile(held, 0.5):.0f} ms"
+    return Row(
+        f"offer received -> ACCEPT sent, {WAITING:,} waiting tasks, {AGENTS} agents: p99",
+        percentile(held, 0.99), 50, "ms", note=note,
+    )  # fmt: skip
+
+
+def launches() -> Row:
+    """Launches a second, durable, when thousands are due at once; their tasks run and end besides."""
+    rates = []
+    for _ in range(3):
+        with (
+            SimulatedMesos(agents=AGENTS, agent_resources=ROOMY, allocation_interval=0.01) as master,
+            a_server(master.address) as server,
+        ):
+            due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=9)
+            jobs = [document(f"job-{number}", f"R1/{due:%Y-%m-%dT%H:%M:%SZ}/PT1H") for number in range(CROWD)]
+            post_all(server.port, jobs)
+            assert datetime.now(UTC) < due, "posting took too long"
+            time.sleep(max(0, due.timestamp() - time.time()))
+            until(lambda: master.trace()["launches"] >= CROWD)
+            rates.append(CROWD / (time.time() - due.timestamp()))
+            until(lambda: health(server)["runs"] == 0)
+            assert not master.trace()["launched_twice"]
+    note = f"{CROWD:,} tasks due at once, 3 times: {', '.join(f'{rate:,.0f}' for rate in rates)}"
+    return Row("launches through the simulated master, durable", median(rates), 1000, "/s", higher=True, note=note)
+
+
+def starts_on_real_agents() -> Row:
+    """Due time to TASK_RUNNING, by the agents' clock, of one job every two seconds on an idle cluster."""
+    with (
+        MesosCluster([AgentSpec(hostname=name) for name in "abc"]) as cluster,
+        a_server(cluster.master_address) as server,
+    ):
+        begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=5)
+        post_all(server.port, [document("regular", f"R25/{begin:%Y-%m-%dT%H:%M:%SZ}/PT2S")])
+        until(lambda: len(_ended(server)) >= 25)
+        delays = [(_seconds(run["started"]) - _seconds(run["due"])) * 1000 for run in _ended(server)]
+    note = f"{len(delays)} runs, p50 {percentile(delays, 0.5):.0f} ms; the tests' own executor starts in about 80 ms"
+    return Row(
+        "due -> task RUNNING on the real agent, idle cluster: p99", percentile(delays, 0.99), 500, "ms", note=note
+    )
+
+
+def _ended(server: Server) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(server.get("/api/runs?limit=1000&outcome=success")[1])["runs"]
+    return found
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def rows() -> Iterator[Row]:
+    yield offer_to_accept()
+    yield launches()
+    lacking = missing()
+    if lacking:
+        print(f"left out: real agents; {lacking}")
+        return
+    yield starts_on_real_agents()
