@@ -51,6 +51,7 @@ class MortalServer:
         until(self.ready, "the server came up")
 
     def ready(self) -> bool:
+        assert self.process is not None and self.process.poll() is None, f"the server has ended, see {self.log}"
         try:
             return requests.get(f"{self.url}/health", timeout=5).status_code == 200
         except requests.RequestException:
