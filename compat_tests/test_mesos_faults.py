@@ -15,9 +15,10 @@ import requests
 
 from compat_tests.mesos_rig import QUICK, a_rig
 from compat_tests.mini_framework import MiniFramework
-from compat_tests.mortal import until
+from compat_tests.mortal import PATIENCE_S, MortalServer, until
 from compat_tests.servers.mesos import AgentSpec, MesosCluster, missing
 from compat_tests.servers.mesos.zookeeper import missing_zookeeper
+from compat_tests.servers.simulated_mesos import SimulatedMesos
 
 pytestmark = [pytest.mark.external, pytest.mark.timeout(180)]
 
@@ -290,3 +291,53 @@ def test_a_framework_that_the_master_does_not_believe_says_so_and_goes_on_when_i
         (framework,) = rig.cluster.get("/master/state")["frameworks"]
         assert framework["principal"] == "us"
         rig.finish()
+
+
+# --- updates, on a simulated master: a real one sends no wrong ones
+
+
+def acknowledgements(master):
+    return master.trace()["calls"].get("ACKNOWLEDGE", 0)
+
+
+def test_five_thousand_updates_twice_and_in_any_order_count_once(tmp_path):
+    jobs = [f"job-{number}" for number in range(50)]
+    with SimulatedMesos(agents=5, allocation_interval=0.1) as master:
+        server = MortalServer(tmp_path, "--master", master.address, "--failure_retry", "500")
+        server.start()
+        try:
+            server.wait()
+            for name in jobs:
+                server.post_job({"name": name, "command": "sleep 1000", "schedule": "R1//PT1S", "retries": 0})
+            until(lambda: sum(task["told"] == "TASK_RUNNING" for task in master.tasks()) == 50, "all tasks run")
+            tasks = {task["id"]: {"value": task["agent_id"]} for task in master.tasks()}
+            acknowledged = acknowledgements(master)
+            began = time.monotonic()
+            master.burst(count=5000)
+            answered = time.monotonic()
+            assert len(server.jobs()) == 50
+            assert time.monotonic() - answered < 5
+            until(lambda: acknowledgements(master) == acknowledged + 5000, "all are acknowledged")
+            assert time.monotonic() - began < PATIENCE_S
+            assert len(server.active_runs()) == 50
+            master.hold_updates()
+            master.burst(count=500)
+            for task in tasks:
+                master.finish(task_id=task, state="TASK_FINISHED")
+                master.duplicate(task_id=task, count=3)
+            master.release_updates(order="reversed")
+            until(lambda: all(job["disabled"] for job in server.jobs().values()), "all jobs are done")
+            acknowledged = acknowledgements(master)
+            for state in ("TASK_FINISHED", "TASK_RUNNING", "TASK_FAILED"):
+                for task, agent in tasks.items():
+                    master.send_status(task_id=task, state=state, agent_id=agent)
+            until(lambda: acknowledgements(master) >= acknowledged + 150, "all of it is acknowledged")
+            until(lambda: server.active_runs() == [], "nothing runs")
+            for name, job in server.jobs().items():
+                assert (job["successCount"], job["errorCount"]) == (1, 0), job
+                assert [row["outcome"] for row in server.all_runs(name)] == ["success"]
+            assert master.trace()["launches"] == 50
+            assert server.health()["driver"]["failedCallbacks"] == 0
+            assert server.health()["driver"]["subscriptions"] == 1
+        finally:
+            server.stop()
