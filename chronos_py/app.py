@@ -69,7 +69,7 @@ def policy_of(settings: Settings) -> Policy:
             refuse=settings.decline_offer_duration / 1000,
             min_revive_interval=settings.min_revive_offers_interval,
         ),
-        reconciliation_interval=settings.reconciliation_interval * 1000,
+        reconciliation_interval=0 if settings.master == "local" else settings.reconciliation_interval * 1000,
         unknown_tasks=settings.unknown_tasks,
     )
 

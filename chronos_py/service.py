@@ -40,7 +40,7 @@ from chronos_py.model.messages import (
 from chronos_py.model.run import Outcome
 from chronos_py.model.view import View, Waiting
 from chronos_py.persistence.base import JobStore, Quarantined, Snapshot
-from chronos_py.scheduler.book import Policy, Turn
+from chronos_py.scheduler.book import Aside, Policy, Turn
 from chronos_py.scheduler.engine import Engine, valid_counters
 from chronos_py.scheduler.offers import OfferLoop
 
@@ -49,6 +49,8 @@ log = structlog.get_logger(__name__)
 LONGEST_SLEEP_S = 1.0  # the clock may be set while we sleep
 PACE_S = 0.02  # news of tasks that comes faster than this is taken together: each commit is a sync of the disk
 LONGEST_BACK_OFF_S = 10.0
+SHOWN = 20  # jobs and runs set aside that /health names
+SET_ASIDE = 10_000  # more of them mean that something else is wrong
 SAMPLES = 1028  # durations kept per job, as many as Chronos's histograms hold
 
 
@@ -127,6 +129,9 @@ class Service:
         self._inbox = Inbox(inbox_limit)
         self._engine = Engine(self._policy)
         self._loop = self._engine.loop  # the offers as they were before the turn
+        self._aside: dict[str | int, Aside] = {}  # outlives the engines that could not handle them
+        self._aside_now: set[str | int] = set()  # set aside in the turn under way
+        self._alarms: dict[str, bool] = {}
         self._epoch = 0
         self._samples: dict[str, deque[int]] = {}
         self._seed = durations
@@ -236,6 +241,11 @@ class Service:
             "quarantined": len(self.view.quarantined),
             "historyLag": self._outbox.lag(),
             "sinceLastTurn": round(self._monotonic() - self._last_turn, 3),
+            "watchdogs": {
+                name: {"alarm": watch.alarm, "since": watch.since, "reason": watch.reason}
+                for name, watch in sorted(self._engine.watchdogs.states.items())
+            },
+            "setAside": {str(key): aside.reason for key, aside in list(self._aside.items())[:SHOWN]},
         }
 
     # --- the thread
@@ -303,11 +313,12 @@ class Service:
     def _take_over(self) -> None:
         """Become the writer, read everything, and tell the driver what to ask after."""
         self._epoch = self._store.open_epoch()
+        self._aside_now.clear()
         stale = {**self._loop.held, **self._engine.loop.held}
         self._engine = Engine(self._policy)  # the old one goes before the new one comes: there is room for one
         with no_collection():
             snapshot = self._store.load()
-            self._engine = engine = _loaded(self._policy, snapshot, None, self._clock.now())
+            engine = self._loaded(snapshot)
             self._publish_all(snapshot.quarantined)
         framework_id = str(snapshot.meta.get("framework_id", ""))
         if self._driver_started:
@@ -358,6 +369,7 @@ class Service:
             raise
         handled = self._monotonic()
         turn = self._engine.flush()
+        self._log_alarms()
         try:
             if turn.changes:
                 self._store.commit(self._epoch, turn.changes)
@@ -374,9 +386,20 @@ class Service:
             self._gauges.turn(len(posted), len(turn.changes), handled - began, committed - handled)
         return len(posted)
 
+    def _log_alarms(self) -> None:
+        """Tell of each watchdog once when it gives alarm, and once when that is over."""
+        for name, watch in self._engine.watchdogs.states.items():
+            if watch.alarm != self._alarms.get(name, False):
+                self._alarms[name] = watch.alarm
+                if watch.alarm:
+                    log.warning("watchdog", name=name, reason=watch.reason)
+                else:
+                    log.info("watchdog is quiet again", name=name)
+
     def _handle(self, posted: list[Posted]) -> Results:
         """Let the engine take all events and what is due. An event that it cannot digest is set aside, and the turn
         begun again from the store without it: one bad event must not stop the others."""
+        self._aside_now.clear()
         while True:
             results, item = list[tuple[Posted, Any, BaseException | None]](), None
             self._loop = self._engine.loop.copy()
@@ -392,18 +415,51 @@ class Service:
                 return results
             except Exception as error:
                 if item is None:
-                    raise
-                log.exception("an event could not be handled and is left out", event_type=type(item.event).__name__)
-                answer(item, None, error)
-                posted = [other for other in posted if other is not item]
+                    key = self._engine.at_work
+                    run = self._engine.book.runs.get(key) if isinstance(key, int) else None
+                    self._set_aside(key, run.job if run else str(key), error)
+                else:
+                    log.exception("an event could not be handled and is left out", event_type=type(item.event).__name__)
+                    answer(item, None, error)
+                    posted = [other for other in posted if other is not item]
                 self._reload(self._loop)
+
+    def _set_aside(self, key: str | int | None, job: str, error: Exception) -> None:
+        """Leave a job or run alone whose time cannot be taken, so that all others go on. Raises the error again when
+        it is nobody's, or has come though they are left alone."""
+        if key is None or key in self._aside_now or len(self._aside) >= SET_ASIDE:
+            raise error
+        log.error("set aside: could not be handled, until its job is changed", key=key, exc_info=error)
+        self._aside_now.add(key)
+        self._aside[key] = Aside(job, f"{type(error).__name__}: {error}"[:500], self._clock.now())
 
     def _reload(self, loop: OfferLoop) -> None:
         """Forget what the turn has done so far: read the engine's state again."""
-        ready = self._engine.driver_ready
+        before = self._engine
         with no_collection():
-            self._engine = _loaded(self._policy, self._store.load(), loop, self._clock.now())
-        self._engine.driver_ready = ready
+            engine = self._loaded(self._store.load())
+        engine.loop, engine.watchdogs, engine.driver_ready = loop, before.watchdogs, before.driver_ready
+        if engine.driver_ready:
+            engine.reconciler.resume(before.reconciler)
+
+    def _loaded(self, snapshot: Snapshot) -> Engine:
+        """Make an engine from what the store holds; whatever it cannot take over is set aside."""
+        if "counters" in snapshot.meta and not valid_counters(snapshot.meta):
+            text = f"are not whole numbers: {str(snapshot.meta['counters'])[:200]}"
+            snapshot.quarantined.append(Quarantined("meta", "counters", text))
+            log.error("a stored record cannot be used", kind="meta", key="counters", reason=text)
+        while True:
+            engine = Engine(self._policy)
+            engine.book.aside, engine.book.aside_now = self._aside, self._aside_now
+            self._engine = engine
+            try:
+                now = self._clock.now()
+                engine.load(snapshot.jobs, snapshot.states, snapshot.runs, snapshot.meta, snapshot.outbox, now)
+                return engine
+            except Exception as error:
+                key = engine.at_work
+                run = snapshot.runs.get(key) if isinstance(key, int) else None
+                self._set_aside(key, run.job if run else str(key), error)
 
     # --- after the commit
 
@@ -481,18 +537,6 @@ class Service:
     def history_written(self, up_to: int) -> None:
         """Note that history has all records up to this number: the job store may forget them."""
         self.post(HistoryWritten(up_to))
-
-
-def _loaded(policy: Policy, snapshot: Snapshot, loop: OfferLoop | None, now: Millis) -> Engine:
-    engine = Engine(policy)
-    if loop is not None:
-        engine.loop = loop
-    if "counters" in snapshot.meta and not valid_counters(snapshot.meta):
-        text = f"are not whole numbers: {str(snapshot.meta['counters'])[:200]}"
-        snapshot.quarantined.append(Quarantined("meta", "counters", text))
-        log.error("a stored record cannot be used", kind="meta", key="counters", reason=text)
-    engine.load(snapshot.jobs, snapshot.states, snapshot.runs, snapshot.meta, snapshot.outbox, now)
-    return engine
 
 
 @contextmanager

@@ -16,6 +16,7 @@ MACHINES = [
     Machine("plain", "cpus:4;mem:4096;disk:1000;ports:[31000-31010]", {"rack": "r1", "slots": "5", "ports": "[1-3]"}),
     Machine("shared", "cpus:2;mem:1024;disk:1000;ports:[];cpus(prod):1.5;mem(prod):512", {}),
     Machine("lossy", "cpus:2;mem:1024;disk:1000;ports:[]", {}),
+    Machine("dynamic", "cpus:2;mem:1024;disk:1000;ports:[]", {}, reserved_cpus=1.25),
 ]
 LOSSY = 2
 QUIET_S = 0.7  # several allocations
@@ -233,6 +234,22 @@ def test_an_offer_for_one_of_several_roles(framework):
     assert any("reservations" in r for r in offer["resources"])
 
 
+@pytest.mark.parametrize("refined", [False, True])
+def test_a_dynamic_reservation_names_its_principal(framework, refined):
+    one = subscribed(framework, *([REFINED] if refined else []), role="prod")
+    offer = offer_of(one, "dynamic")
+    if refined:
+        own: dict[str, Any] = {"reservations": [{"type": "DYNAMIC", "role": "prod", "principal": "ops"}]}
+    else:
+        own = {"role": "prod", "reservation": {"principal": "ops"}}
+    reserved = scalar("cpus", 1.25, **own)
+    assert reserved in offer["resources"] and total(offer, "cpus") == 2.0
+    info = task("dynamic", offer, "sleep 1000")
+    info["resources"] = [scalar("cpus", 1.0, **own), scalar("mem", 32)]
+    one.launch([offer], [info], 0)
+    assert scalar("cpus", 0.25, **own) in offer_of(one, "dynamic")["resources"]
+
+
 def test_what_is_reserved_for_another_role_is_not_offered(framework):
     offer = offer_of(subscribed(framework), "shared")
     assert (total(offer, "cpus"), total(offer, "mem")) == (2.0, 1024.0)
@@ -402,7 +419,7 @@ def test_one_resource_that_cannot_be_fails_all_tasks_of_the_call(framework):
 @pytest.mark.parametrize(("capabilities", "state"), [([], "TASK_LOST"), ([AWARE], "TASK_DROPPED")])
 def test_offers_that_do_not_go_together_drop_the_task(framework, capabilities, state):
     one = subscribed(framework, *capabilities)
-    offers = {offer["hostname"]: offer for offer in one.offers(3)}
+    offers = {offer["hostname"]: offer for offer in one.offers(len(MACHINES))}
     plain, shared, lossy = offers["plain"], offers["shared"], offers["lossy"]
 
     def refused(chosen, name):
@@ -478,7 +495,7 @@ def test_known_tasks_are_reconciled_with_their_latest_state(framework):
 def test_a_second_instance_shuts_the_first_out(framework):
     first = subscribed(framework)
     offer = offer_of(first, "plain")
-    first.launch([offer], [task("stays", offer, "sleep 1000")])
+    first.launch([offer], [task("stays", offer, "sleep 1000")], 0)
     told = first.update("stays", ack=False)
     second = framework()
     second.subscribe(first.id)
@@ -531,11 +548,11 @@ def test_a_call_without_a_stream_is_forbidden(framework):
 
 def test_what_one_framework_declines_goes_to_another(framework):
     one = subscribed(framework)
-    offers = one.offers(3)
+    offers = one.offers(len(MACHINES))
     other = subscribed(framework)
     assert other.has_none("OFFERS", QUIET_S)
     one.decline(offers, 1000)
-    assert {offer["hostname"] for offer in other.offers(3)} == {machine.hostname for machine in MACHINES}
+    assert {offer["hostname"] for offer in other.offers(len(MACHINES))} == {machine.hostname for machine in MACHINES}
 
 
 def test_without_a_failover_timeout_a_lost_stream_is_the_end(framework):
@@ -568,6 +585,29 @@ def test_a_torn_down_framework_is_gone_for_good(framework):
 
 
 # --- agents ------------------------------------------------------------------------------
+def test_maintenance_is_announced_with_offers_and_inverse_offers(master, framework):
+    one = subscribed(framework)
+    offer = offer_of(one, "lossy")
+    one.launch([offer], [task("in the way", offer, "sleep 1000")], 0)
+    one.updates("in the way", "TASK_RUNNING")
+    rest = offer_of(one, "lossy")
+    window = {"start": {"nanoseconds": 4_000_000_000_000_000_000}, "duration": {"nanoseconds": 60_000_000_000}}
+    master.maintain(LOSSY, 4e9, 60)
+    try:
+        # A real master rescinds the offers of all agents it knows when the schedule changes.
+        one.wait("RESCIND", lambda part: part == {"offer_id": rest["id"]})
+        assert offer_of(one, "lossy")["unavailability"] == window
+        (inverse,) = one.wait("INVERSE_OFFERS")["inverse_offers"]
+        assert inverse["agent_id"] == offer["agent_id"] and inverse["framework_id"] == {"value": one.id}
+        assert inverse["unavailability"] == window
+        one.done("ACCEPT_INVERSE_OFFERS", {"inverse_offer_ids": [inverse["id"]]})
+        assert one.has_none("INVERSE_OFFERS", QUIET_S)
+    finally:
+        master.maintain_none(LOSSY)
+    while "unavailability" in offer_of(one, "lossy"):
+        pass
+
+
 @pytest.mark.parametrize("capabilities", [[], [AWARE]])
 def test_an_agent_is_lost_and_comes_back(master, framework, capabilities):
     one = subscribed(framework, *capabilities)

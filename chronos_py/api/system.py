@@ -55,6 +55,10 @@ class ServiceCollector(Collector):
             yield GaugeMetricFamily(f"chronos_{_snake(key)}", text, value=health.get(key, 0))
         yield GaugeMetricFamily("chronos_leading", "1 when this node leads", value=int(bool(health.get("leading"))))
         yield GaugeMetricFamily("chronos_ready", "1 when launches reach machines", value=int(bool(health.get("ready"))))
+        alarms = GaugeMetricFamily("chronos_watchdog", "1 while a watchdog gives alarm, by its name", labels=["name"])
+        for name, watch in health.get("watchdogs", {}).items():
+            alarms.add_metric([name], int(bool(watch["alarm"])))
+        yield alarms
         levels = GaugeMetricFamily("chronos_queue_by_priority", "runs that wait, by priority", labels=["priority"])
         for level, count in sorted(self._backend.queue_levels().items())[:50]:
             levels.add_metric([str(level)], count)

@@ -50,7 +50,7 @@ class Waiting:
     """Why a run does not run yet. `code` is from a closed list, `detail` gives the numbers.
 
     Codes: retry_delay, no_offers, no_fit (no agent has room or meets the constraints), driver_down, launching,
-    result_awaited.
+    result_awaited, job_running, next_turn, set_aside.
     """
 
     code: str

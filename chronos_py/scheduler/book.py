@@ -43,8 +43,19 @@ class Policy:
     default_zone: tzinfo = UTC
     queued_per_job: int = 1000
     offers: OfferPolicy = field(default_factory=OfferPolicy)
+    offer_patience: Millis = 30_000  # tasks wait and no offer comes: ask again, then connect anew
+    launch_lag: Millis = 10_000  # a run that fits on a held offer and is not launched for so long: alarm
     reconciliation_interval: Millis = 600_000  # 0: only after a connection and in doubt
     unknown_tasks: Literal["adopt", "kill"] = "adopt"  # tasks of ours that run, but that the store does not know
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Why a job or run (of `job`) is left alone: our own mistake, or a record that nobody foresaw."""
+
+    job: str
+    reason: str
+    since: Millis
 
 
 NO_SHAPE = Shape(Resources())  # until a definition has been worked out
@@ -164,6 +175,8 @@ class Book:
         self.next_record = 1
         self.next_job = 1
         self.id_floor: Millis = 0
+        self.aside: dict[str | int, Aside] = {}  # jobs by name and runs by number whose time is not taken any more
+        self.aside_now: set[str | int] = set()  # those of the turn that is begun again: it does not free them again
         self.doubts: set[int] = set()  # runs whose task nobody has confirmed
         self.doubted = 0  # how often one was added
         self.unplaced = False  # something may fit that did not before
@@ -259,6 +272,26 @@ class Book:
             self.timers.set(at, entry.job.name)
 
     # --- runs
+
+    def is_aside(self, key: str | int) -> bool:
+        """Tell whether a job, or a run or its job, is set aside."""
+        if not self.aside:
+            return False
+        if isinstance(key, str):
+            return key in self.aside
+        run, aside = self.runs.get(key), self.aside.get(key)
+        if run is None:
+            return False
+        return run.job in self.aside or (aside is not None and aside.job == run.job)
+
+    def take_up(self, name: str, now: Millis) -> None:
+        """Look after a job and its runs again that were set aside."""
+        for key in [k for k, aside in self.aside.items() if aside.job == name and k not in self.aside_now]:
+            del self.aside[key]
+        entry = self.jobs.get(name)
+        for number in entry.active if entry else ():
+            self.timers.set(now, number)
+        self.unplaced = True
 
     def owner(self, run: Run) -> Entry | None:
         """Return the job that a run still counts for: none when it was deleted, even if its name was given again."""

@@ -50,6 +50,7 @@ from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.reconcile import Reconciler
 from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.tasks import build_task
+from chronos_py.scheduler.watchdogs import Watchdogs
 
 LARGEST_COUNTER = 2**62
 LAUNCHES_PER_TURN = 500  # a bigger crowd is launched over several turns, so that requests are answered between them
@@ -68,6 +69,8 @@ class Engine:
         self.loop = OfferLoop(self.book.policy.offers)
         self.refusals: dict[Shape, Refusal] = {}
         self.driver_ready = False
+        self.watchdogs = Watchdogs()
+        self.at_work: str | int | None = None  # the job or run that is looked after by itself, not for an event
 
     # --- start
 
@@ -86,7 +89,7 @@ class Engine:
             book.next_run, book.next_record, book.id_floor = now, now, now
         book.keep_counters()
         for name, job in sorted(jobs.items(), key=lambda item: states[item[0]].sequence if item[0] in states else 0):
-            state = states.get(name)
+            self.at_work, state = name, states.get(name)
             if state is None:
                 state = JobState(sequence=book.number_job(), version=book.number_run(), anchor=now)
             if state.edges or job.parents:
@@ -96,13 +99,19 @@ class Engine:
             book.graph.put(name, job.parents or ())
             if name not in states:
                 book.put_state(entry, state)
+            if name in book.aside:
+                continue
             self.releaser.prepare(entry)
             if name not in states and entry.occurrences is not None:
                 book.put_state(entry, replace(state, remaining=entry.occurrences.schedule.count))
         for run in sorted(runs.values(), key=lambda run: run.id):
-            self._restore(run)
-        for entry in book.jobs.values():
+            self.at_work = run.id
+            if run.id not in book.aside:
+                self._restore(run)
+        for name, entry in book.jobs.items():
+            self.at_work = name
             self.releaser.settle(entry, now)
+        self.at_work = None
 
     def _restore(self, run: Run) -> None:
         book, entry = self.book, self.book.jobs.get(run.job)
@@ -146,10 +155,13 @@ class Engine:
             case RunJob():
                 return self.admission.run(event, now)
             case SubmitJob():
+                self.take_up(event.job.name, now)
                 return self.admission.submit(event, now)
             case ChangeJob():
+                self.take_up(event.name, now)
                 return self.admission.change(event, now)
             case DeleteJob():
+                self.take_up(event.name, now)
                 return self.admission.delete(event, now)
             case MarkSuccess():
                 return self.admission.mark_success(event, now)
@@ -190,12 +202,20 @@ class Engine:
             (declined if kept else accepted).append(offer.id)
         self.book.effect(AnswerInverseOffers(tuple(accepted), tuple(declined)))
 
+    def take_up(self, name: str, now: Millis) -> None:
+        """Look after a job again that was set aside: it is about to be changed."""
+        if self.book.aside:
+            self.book.take_up(name, now)
+
     # --- time
 
     def advance(self, now: Millis) -> None:
-        """Do what is due, then place what waits."""
+        """Do what is due, then place what waits. When it raises, `at_work` is whose work it was, None: nobody's."""
         book = self.book
         while (key := book.timers.pop(now)) is not None:
+            if book.is_aside(key):
+                continue
+            self.at_work = key
             if isinstance(key, int):
                 run = book.runs.get(key)
                 if run is not None:
@@ -205,6 +225,7 @@ class Engine:
                 if entry is not None:
                     entry.wake = None
                     self.releaser.settle(entry, now)
+        self.at_work = None
         if self.driver_ready:
             self.reconciler.advance(now)
             coming, look_again = self._in_sight(now)
@@ -213,6 +234,7 @@ class Engine:
             demand = Demand(self._waiting_shapes(), coming, book.unplaced and len(book.queue) > 0, look_again)
             for effect in self.loop.settle(demand, now):
                 book.effect(effect)
+        self.watchdogs.watch(book, self.loop, now, ready=self.driver_ready)
         book.tidy_timers()
 
     @property
@@ -222,7 +244,7 @@ class Engine:
             return 0
         times = [self.book.timers.next]
         if self.driver_ready:
-            times += [self.loop.wake, self.reconciler.wake]
+            times += [self.loop.wake, self.reconciler.wake, self.watchdogs.wake]
         return min((at for at in times if at is not None), default=None)
 
     def _in_sight(self, now: Millis) -> tuple[list[tuple[Millis, Shape]], Millis | None]:
@@ -254,7 +276,11 @@ class Engine:
             self.refusals = {}
             return
         stuck: set[Shape] = set()
-        requests = (Request(number, shape, book.runs[number].avoid) for number, shape in book.queue.in_order(stuck))
+        requests = (
+            Request(number, shape, book.runs[number].avoid)
+            for number, shape in book.queue.in_order(stuck)
+            if not book.is_aside(number)
+        )
         down, leaving = self.loop.maintenance(now)
         first = _first(requests, LAUNCHES_PER_TURN, self)
         placement = place(first, list(self.loop.held.values()), stuck, down=down, leaving=leaving)
@@ -262,7 +288,9 @@ class Engine:
         by_place: dict[Place, list[Task]] = {}
         offers = self.loop.places() if placement.launches else {}
         for request, where in placement.launches:
+            self.at_work = request.run
             by_place.setdefault(where, []).append(self._launch(request.run, offers[where][0], now))
+        self.at_work = None
         demand = Demand(self._waiting_shapes(), coming, book.unplaced)
         seconds = self.loop.rest_filter(demand, now)
         for where, tasks in by_place.items():
@@ -312,6 +340,8 @@ class Engine:
             return Waiting("launching", "has been launched; no word of its start yet", detail)
         if number not in self.book.queue:
             return Waiting("job_running", "waits until the job's present run has ended")
+        if self.book.is_aside(number):
+            return Waiting("set_aside", "could not be handled; changing its job lets it be tried again")
         if not self.driver_ready:
             return Waiting("driver_down", "the cluster cannot be reached")
         try:

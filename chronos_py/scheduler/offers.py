@@ -109,6 +109,11 @@ class OfferLoop:
         self.suppressed = False
         self._asked.clear()
 
+    def revived(self) -> None:
+        """Somebody else has asked for offers."""
+        self.suppressed = False
+        self._credit = max(0, self._credit - self.policy.min_revive_interval)
+
     def disconnected(self) -> None:
         """Offers are void."""
         self.held.clear()

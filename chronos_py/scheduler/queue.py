@@ -70,6 +70,10 @@ class RunQueue:
     def shapes(self) -> list[Shape]:
         return list(self._lines)
 
+    def head(self, shape: Shape) -> int:
+        """Return the first run of a line. Raises KeyError."""
+        return self._lines[shape][0][2]
+
     def push(self, run: int, shape: Shape, priority: int, due: Millis) -> None:
         """Add a run, or give it a new place."""
         self.remove(run)

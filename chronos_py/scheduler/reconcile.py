@@ -46,6 +46,11 @@ class Reconciler:
         self._next_regular(now)
         self.advance(now)
 
+    def resume(self, before: Reconciler) -> None:
+        """Go on where another stood, whose book was read again from the store."""
+        self._again, self._pause, self._implicit = before._again, before._pause, before._implicit
+        self._regular = before._regular
+
     def doubt(self, runs: Iterable[Run], now: Millis) -> None:
         """Ask after tasks of which nothing is known; their runs wait for the answer, or for the end of patience."""
         asked = [run for run in runs if run.on_agent and not run.uncertain]

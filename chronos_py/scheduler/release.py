@@ -74,6 +74,8 @@ class Releaser:
 
     def settle(self, entry: Entry, now: Millis) -> None:
         """Give the job's next run a chance: one that waits in line, a due time, or a release by parents."""
+        if entry.job.name in self.book.aside:
+            return
         while entry.line and entry.free:
             self.book.enqueue(entry, self.book.runs[entry.line.popleft()])
         if entry.occurrences is not None:
@@ -232,6 +234,8 @@ class Releaser:
                     self.book.put_state(child, replace(child.state, edges=edges))
 
     def _release_by_parents(self, entry: Entry, now: Millis) -> None:
+        if entry.job.name in self.book.aside:
+            return
         while not self.blocked(entry):
             edges, tokens = dependencies.released(entry.state.edges)
             if edges != entry.state.edges:

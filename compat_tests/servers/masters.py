@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from compat_tests.servers.mesos import AgentSpec, MesosCluster
+from compat_tests.servers.mesos_client import scalar
 from compat_tests.servers.simulated_mesos import SimulatedMesos
 
 
@@ -18,6 +19,7 @@ class Machine:
     hostname: str
     resources: str
     attributes: dict[str, str]
+    reserved_cpus: float = 0.0  # of the resources, dynamically, for role prod by principal ops
 
 
 class Masters(Protocol):
@@ -33,10 +35,17 @@ class Masters(Protocol):
     def heal(self, number: int) -> None:
         """Let the lost agent come back with its tasks."""
 
+    def maintain(self, number: int, start: float, seconds: float) -> None:
+        """Plan that the agent is unavailable from `start`, seconds since 1970."""
+
+    def maintain_none(self, number: int) -> None:
+        """Take the plan back."""
+
 
 class RealMaster:
-    def __init__(self, cluster: MesosCluster) -> None:
+    def __init__(self, cluster: MesosCluster, machines: list[Machine]) -> None:
         self._cluster = cluster
+        self._machines = machines
 
     @property
     def address(self) -> str:
@@ -47,6 +56,18 @@ class RealMaster:
 
     def heal(self, number: int) -> None:
         self._cluster.resume_agent(number)
+
+    def maintain(self, number: int, start: float, seconds: float) -> None:
+        machine = {"hostname": self._machines[number].hostname, "ip": "127.0.0.1"}
+        window = {"start": {"nanoseconds": int(start * 1e9)}, "duration": {"nanoseconds": int(seconds * 1e9)}}
+        self._schedule([{"machine_ids": [machine], "unavailability": window}])
+
+    def maintain_none(self, number: int) -> None:
+        self._schedule([])
+
+    def _schedule(self, windows: list[Any]) -> None:
+        part = {"schedule": {"windows": windows}}
+        self._cluster.operator({"type": "UPDATE_MAINTENANCE_SCHEDULE", "update_maintenance_schedule": part})
 
 
 class SimulatedMaster:
@@ -63,6 +84,12 @@ class SimulatedMaster:
     def heal(self, number: int) -> None:
         self._simulator.return_agent(agent=number)
 
+    def maintain(self, number: int, start: float, seconds: float) -> None:
+        self._simulator.unavailability(agent=number, start=start, seconds=seconds)
+
+    def maintain_none(self, number: int) -> None:
+        self._simulator.unavailability(agent=number)
+
 
 @contextlib.contextmanager
 def real(machines: list[Machine]) -> Iterator[Masters]:
@@ -70,7 +97,13 @@ def real(machines: list[Machine]) -> Iterator[Masters]:
     specs = [AgentSpec(hostname=m.hostname, resources=m.resources, attributes=m.attributes) for m in machines]
     flags = {"allocation_interval": "100ms", "agent_ping_timeout": "1secs", "max_agent_ping_timeouts": "2"}
     with MesosCluster(specs, master_flags=flags) as cluster:
-        yield RealMaster(cluster)
+        for number, machine in enumerate(machines):
+            if machine.reserved_cpus:
+                reservation = {"type": "DYNAMIC", "role": "prod", "principal": "ops"}
+                cpus = scalar("cpus", machine.reserved_cpus, reservations=[reservation])
+                part = {"agent_id": {"value": cluster.agent_id(number)}, "resources": [cpus]}
+                cluster.operator({"type": "RESERVE_RESOURCES", "reserve_resources": part})
+        yield RealMaster(cluster, machines)
 
 
 @contextlib.contextmanager
@@ -78,5 +111,7 @@ def simulated(machines: list[Machine]) -> Iterator[Masters]:
     with SimulatedMesos(agents=0, allocation_interval=0.1) as simulator:
         for m in machines:
             attributes = ";".join(f"{name}:{value}" for name, value in m.attributes.items())
-            simulator.add_agent(hostname=m.hostname, resources=m.resources, attributes=attributes)
+            agent_id = simulator.add_agent(hostname=m.hostname, resources=m.resources, attributes=attributes)
+            if m.reserved_cpus:
+                simulator.reserve(agent=agent_id, resources=f"cpus(prod,ops):{m.reserved_cpus}")
         yield SimulatedMaster(simulator)

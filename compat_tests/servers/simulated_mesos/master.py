@@ -24,6 +24,7 @@ from compat_tests.servers.simulated_mesos.trace import Trace
 from compat_tests.servers.simulated_mesos.updates import Executors
 
 VERSION = "1.11.0"
+MOST_COMPLETED = 10_000
 
 
 class Master:
@@ -185,7 +186,7 @@ class Master:
         self.send(framework, "SUBSCRIBED", subscribed)
         if self.sends_heartbeats:
             self.send(framework, "HEARTBEAT")
-        self.executors.resume(framework_id)
+        self.executors.resume(framework.tasks.values())
         self.allocate_soon()
 
     def reject(self, connection: Connection, message: str) -> None:
@@ -237,6 +238,8 @@ class Master:
         framework.close_stream(message)
         self.frameworks.pop(framework.id, None)
         self.completed[framework.id] = None
+        if len(self.completed) > MOST_COMPLETED:
+            del self.completed[next(iter(self.completed))]
 
     def heartbeat(self) -> None:
         if self.sends_heartbeats:

@@ -85,6 +85,15 @@ class Bag:
             {key: ranges for key, ranges in self.ranges.items() if may(key[1])},
         )
 
+    def unreserved(self) -> Bag:
+        """Return the same amounts without their reservations."""
+        bag = Bag()
+        for key, amount in self.scalars.items():
+            bag.add(Bag({(key[0], SHARED): amount}))
+        for key, ranges in self.ranges.items():
+            bag.add(Bag(ranges={(key[0], SHARED): ranges}))
+        return bag
+
     def total(self, name: str) -> int:
         return sum(amount for key, amount in self.scalars.items() if key[0] == name)
 
