@@ -284,7 +284,8 @@ class Engine:
         down, leaving = self.loop.maintenance(now)
         first = _first(requests, LAUNCHES_PER_TURN, self)
         placement = place(first, list(self.loop.held.values()), stuck, down=down, leaving=leaving)
-        self.refusals = placement.refusals
+        old = self.refusals if not self.loop.held else {}  # the last offers say more than that there are none now
+        self.refusals = {shape: old.get(shape, refusal) for shape, refusal in placement.refusals.items()}
         by_place: dict[Place, list[Task]] = {}
         offers = self.loop.places() if placement.launches else {}
         for request, where in placement.launches:
