@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from chronos_py.drivers.mesos.stream import Endpoint
 from chronos_py.drivers.mesos.web import NoAnswer
 from chronos_py.errors import Unavailable, UnknownTask
 
+Folders = Callable[[str, str], list[tuple[str, str]]]  # (framework id, task id) -> (executor id, folder) ...
 STREAMS = ("stdout", "stderr")
 Ask = Callable[[Endpoint, dict[str, Any]], Any]  # a call of an agent's v1 API and its answer; raises NoAnswer
 
@@ -27,18 +29,19 @@ class Sandboxes:
         directory: AgentDirectory,
         ask: Ask,
         tls: ssl.SSLContext | None,
-        folders: Callable[[str], tuple[str, str] | None],
+        folders: Folders,
     ) -> None:
-        """`folders` says which executor runs a task and where in its sandbox, None: an executor of the task's own."""
+        """`folders` says, of a framework's task, in which executors' sandboxes its files may be, and where in them."""
         self._directory = directory
         self._ask = ask
         self._tls = tls
         self._folders = folders
 
-    def folder(self, framework_id: str, task_id: str) -> str:
-        executor, inside = self._folders(task_id) or (task_id, "")
-        path = f"/frameworks/{framework_id}/executors/{executor}/runs/latest"
-        return f"{path}/{inside}" if inside else path
+    def _paths(self, framework_id: str, task_id: str) -> list[str]:
+        return [
+            f"/frameworks/{framework_id}/executors/{executor}/runs/latest{f'/{inside}' if inside else ''}"
+            for executor, inside in self._folders(framework_id, task_id)
+        ]
 
     def _endpoint(self, agent_id: str) -> Endpoint | None:
         url = self._directory.get(agent_id).url if agent_id else ""
@@ -52,7 +55,7 @@ class Sandboxes:
         endpoint = self._endpoint(agent_id)
         if endpoint is None:
             return ""
-        return f"{endpoint.url}/files/browse?{urlencode({'path': self.folder(framework_id, task_id)})}"
+        return f"{endpoint.url}/files/browse?{urlencode({'path': self._paths(framework_id, task_id)[0]})}"
 
     def read(
         self, framework_id: str, task_id: str, agent_id: str, stream: str, offset: int, length: int
@@ -64,8 +67,12 @@ class Sandboxes:
         endpoint = self._endpoint(agent_id)
         if endpoint is None or stream not in STREAMS:
             raise UnknownTask(task_id)
-        path = f"{self.folder(framework_id, task_id)}/{stream}"
-        size = None
+        for path in self._paths(framework_id, task_id):
+            with suppress(UnknownTask):
+                return self._read(endpoint, task_id, f"{path}/{stream}", offset, length)
+        raise UnknownTask(task_id)
+
+    def _read(self, endpoint: Endpoint, task_id: str, path: str, offset: int, length: int) -> OutputChunk:
         if offset < 0:
             size = self._part(endpoint, task_id, path, 0, 0)[1]
             offset = max(0, size + offset)
