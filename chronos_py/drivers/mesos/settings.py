@@ -12,7 +12,8 @@ class MesosSettings:
     """How to register and how patient to be; all times in seconds.
 
     `master` is host:port, https://host:port, or zk://[user:password@]host:port,.../path. `roles` may be several.
-    `principal` and `secret` empty: no authentication. `ca_file` empty: the system's authorities. `executor` is how agents come by ours; `own_executor`: it runs every task that it can.
+    `principal` and `secret` empty: no authentication. `ca_file` empty: the system's authorities. `executor` is how
+    agents come by ours; `own_executor`: it runs every task that it can.
     """
 
     master: str
