@@ -279,7 +279,7 @@ class Engine:
         requests = (
             Request(number, shape, book.runs[number].avoid)
             for number, shape in book.queue.in_order(stuck)
-            if not book.is_aside(number)
+            if not (book.aside and book.is_aside(number))
         )
         down, leaving = self.loop.maintenance(now)
         first = _first(requests, LAUNCHES_PER_TURN, self)
