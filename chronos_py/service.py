@@ -315,7 +315,7 @@ class Service:
             self._engine = engine = self._loader.engine(snapshot)
             self._publish_all(snapshot.quarantined)
         framework_id = str(snapshot.meta.get("framework_id", ""))
-        if self._driver_started:
+        if self._driver_started and self.driver.status().live:  # else it posts DriverReady itself once it is
             engine.handle(DriverReady(), self._clock.now())
             if stale:  # they went with a turn that did not count
                 engine.book.effect(Decline(tuple(stale), 0.0))
