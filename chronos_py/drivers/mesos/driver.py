@@ -63,7 +63,7 @@ class MesosDriver:
         settings = self.settings
         self._masters = find_masters(settings.master, self._tls)
         self._directory = AgentDirectory(self._get)
-        self._sandboxes = Sandboxes(self._directory, self._ask_agent, self._tls, lambda task_id: None)
+        self._sandboxes = Sandboxes(self._directory, self._ask_agent, self._get, self._tls, lambda task_id: None)
         self._sender = Sender(settings.call_timeout, settings.queue_limit, self._call_failed)
         self._launches = Launches(settings, self._tell, self._sender.give)
 
@@ -131,6 +131,9 @@ class MesosDriver:
     def _calls(self, effect: DriverEffect, link: Link) -> Iterator[Call]:
         match effect:
             case Launch():
+                for task in effect.tasks:
+                    if task.executor:
+                        self._sandboxes.note(task.id, task.job)  # the executor's id, see tasks.task_info
                 yield self._launches.call(effect, lambda: self._framework_id)
             case Acknowledge():
                 yield self._call(lambda: link.acknowledgeStatusUpdate(calls.acknowledgement(effect.update)))
