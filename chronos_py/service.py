@@ -129,6 +129,7 @@ class Service:
         self._inbox = Inbox(inbox_limit)
         self._engine = Engine(self._policy)
         self._loop = self._engine.loop  # the offers as they were before the turn
+        self._stale: tuple[str, ...] = ()  # offers that came in a turn that did not count
         self._aside: dict[str | int, Aside] = {}  # outlives the engines that could not handle them
         self._aside_now: set[str | int] = set()  # set aside in the turn under way
         self._alarms: dict[str, bool] = {}
@@ -314,7 +315,8 @@ class Service:
         """Become the writer, read everything, and tell the driver what to ask after."""
         self._epoch = self._store.open_epoch()
         self._aside_now.clear()
-        stale = {**self._loop.held, **self._engine.loop.held}
+        stale = {**dict.fromkeys(self._stale), **self._loop.held, **self._engine.loop.held}
+        self._stale = tuple(stale)
         self._engine = Engine(self._policy)  # the old one goes before the new one comes: there is room for one
         with no_collection():
             snapshot = self._store.load()
@@ -326,11 +328,13 @@ class Service:
             if stale:  # they went with a turn that did not count
                 engine.book.effect(Decline(tuple(stale), 0.0))
             engine.book.effect(Revive())
+            engine.loop.revived()
         turn = engine.flush()
         self._store.commit(self._epoch, turn.changes)
         self._publish(turn)
         self._outbox.submit(sorted(snapshot.outbox.items()))
         self._after_commit(turn)
+        self._stale = ()
         self._leading, self._problem, self.view.leader = True, "", True
         log.info("leading", epoch=self._epoch, jobs=len(snapshot.jobs), runs=len(snapshot.runs))
         if not self._driver_started:
@@ -359,6 +363,9 @@ class Service:
     def step(self, timeout: float = 0.0) -> int:
         """Do one turn; return how many events it took. Raises StoreUnavailable when it could not be stored."""
         posted = self._inbox.swap(timeout)
+        self._stale = tuple(
+            offer.id for item in posted if isinstance(item.event, OffersReceived) for offer in item.event.offers
+        )
         began = self._monotonic()
         self._last_turn = began
         try:
@@ -378,6 +385,7 @@ class Service:
                 answer(item, None, error)
             raise
         committed = self._monotonic()
+        self._stale = ()
         self._publish(turn)
         self._after_commit(turn)
         for item, value, problem in results:

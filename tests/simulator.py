@@ -30,7 +30,9 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.run import Outcome, TaskState, Trigger
 from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.service import Service
+from tests.cluster import SharedCluster
 from tests.fakes import FakeClock, FakeDriver, FakeOutbox, FakeStore, FakeTask
 
 PERIODS = ("PT7S", "PT30S", "PT1M", "PT5M")
@@ -41,14 +43,21 @@ class Killed(BaseException):
 
 
 class World:
-    """One simulated history, decided by its seed. `trouble` is the chance of a crash at each point of a turn."""
+    """One simulated history, decided by its seed. `trouble` is the chance of a crash at each point of a turn. With
+    `shared` the cluster belongs to others, too, and has troubles of its own."""
 
-    def __init__(self, seed: int, trouble: float = 0.01) -> None:
+    def __init__(self, seed: int, trouble: float = 0.01, *, shared: bool = False) -> None:
         self.random = random.Random(seed)
         self.trouble = trouble
         self.clock = FakeClock()
         self.store = FakeStore()
         self.driver = FakeDriver(agents=("a", "b", "c"), now=self.clock.now)
+        self.cluster: SharedCluster | None = None
+        self.policy = Policy(failure_retry=5000)
+        if shared:
+            self.cluster = SharedCluster(agents=("a", "b", "c"), now=self.clock.now, random=self.random)
+            self.driver = self.cluster
+            self.policy = Policy(failure_retry=5000, offers=OfferPolicy(keep=False), unknown_task_timeout=100_000_000)
         self.store.before = self._before_commit
         self.store.after = self._after_commit
         self.driver.on_effect = self._at_effect
@@ -86,7 +95,7 @@ class World:
             self.driver.stop()
             service = Service(
                 store=self.store, driver=self.driver, outbox=FakeOutbox(), history=None, clock=self.clock,
-                policy=Policy(failure_retry=5000), monotonic=self.clock.monotonic,
+                policy=self.policy, monotonic=self.clock.monotonic,
             )  # fmt: skip
             try:
                 service._take_over()
@@ -122,6 +131,8 @@ class World:
             if self.random.random() < chance_of_request:
                 self.step(self._some_request())
             times = [at for at, _, _ in self.ends]
+            if self.cluster is not None:
+                times.extend(self._play_cluster(self.cluster))
             wake = self.service._engine.next_wake
             if wake is not None:
                 times.append(wake)
@@ -132,6 +143,17 @@ class World:
                 if task.update is None:
                     self.driver.end(task, state)
                     self.note(f"{state} {task.task.id}")
+
+    def _play_cluster(self, cluster: SharedCluster) -> list[int]:
+        """Let the cluster offer and misbehave; return when it has something to offer again."""
+        if self.calm:
+            cluster.mend()
+        elif self.random.random() < 0.1:
+            cluster.trouble()
+        cluster.allocate()
+        self.step()
+        at = cluster.next_round()
+        return [] if at is None else [at]
 
     def _new_tasks(self) -> None:
         """Decide what becomes of tasks that were launched since."""
@@ -178,7 +200,8 @@ class World:
 
     def verdict(self) -> list[str]:
         """Return what went wrong, nothing when every run is accounted for exactly once."""
-        return [*self._tasks_match_ledger(), *self._due_times_match_ledger(), *self._releases_are_right()]
+        misdeeds = self.cluster.problems if self.cluster else []
+        return [*misdeeds, *self._tasks_match_ledger(), *self._due_times_match_ledger(), *self._releases_are_right()]
 
     def _rows(self) -> list[RunRecord]:
         return [record for record in self.store.ledger if isinstance(record, RunRecord)]
@@ -259,9 +282,9 @@ def some_jobs(rng: random.Random) -> list[Job]:
     return jobs
 
 
-def simulate(seed: int, hours: float = 1.0, trouble: float = 0.01) -> World:
+def simulate(seed: int, hours: float = 1.0, trouble: float = 0.01, *, shared: bool = False) -> World:
     """Play one history to its end and return the world."""
-    world = World(seed, trouble)
+    world = World(seed, trouble, shared=shared)
     jobs = some_jobs(world.random)
     world.soft = {job.name for job in jobs if job.soft_error}
     world.run(world.clock.at + 1, [SubmitJob(job) for job in jobs])

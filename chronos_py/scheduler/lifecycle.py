@@ -1,6 +1,6 @@
 """What news of a task means for its run: the table of task states, retries, counters, and the end of a run.
 
-All states of Mesos 1.11; what else it may say counts as FAILED:
+All states of Mesos 1.11; whatever else a cluster may say changes nothing:
 
 | state | before it was told to stop | after |
 |---|---|---|
@@ -49,6 +49,7 @@ from chronos_py.scheduler.retry import (
 )
 
 ALIVE = frozenset({TaskState.STAGING, TaskState.STARTING, TaskState.RUNNING, TaskState.KILLING})
+ENDS = frozenset(TaskState) - ALIVE - frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
 SILENT = frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
 HAS_RUN = ALIVE | {TaskState.FINISHED, TaskState.FAILED, TaskState.KILLED}
 AVOIDED = 10  # agents of failed attempts that a run remembers
@@ -95,7 +96,7 @@ class Lifecycle:
             self._alive(run, news, now)
         elif news.state in SILENT:
             self._no_word(run, now)
-        else:
+        elif news.state in ENDS:
             self._ended(run, news, now)
         if news.uuid:
             self.book.effect(Acknowledge(news))

@@ -105,7 +105,8 @@ class OfferLoop:
         del self.held[offer.id], self._since[offer.id]
 
     def connected(self) -> None:
-        """A fresh subscription: offers come by themselves. A new one ends what the one before was told."""
+        """A fresh connection: offers come by themselves, whatever was said on the one before; its offers are void."""
+        self.disconnected()
         self.suppressed = False
         self._asked.clear()
 

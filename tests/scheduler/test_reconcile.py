@@ -239,3 +239,10 @@ def test_a_queued_run_whose_task_runs_already_is_not_launched_again() -> None:
     assert bench.outcomes("a") == ["success"]
     bench.later(hours=1)
     assert len(bench.launched("a")) == 1
+
+
+def test_news_of_a_state_that_nobody_knows_changes_nothing() -> None:
+    bench = Bench()
+    bench.add(a_job(schedule="R1//P"))
+    alive(bench, bench.launched("a")[0].task.id, "TASK_PONDERING")
+    assert the_run(bench).phase is Phase.LAUNCHING

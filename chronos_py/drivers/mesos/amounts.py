@@ -8,7 +8,6 @@ bag are full copies with smaller amounts. Both forms are read: `reservations`, a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +122,8 @@ class Bag:
     def take(self, need: Resources, *, reserved_first: bool = False, ports: Sequence[int] = ()) -> list[dict[str, Any]]:
         """Take exactly `need` out and return it as resource objects; what is shared goes first, or what is reserved.
 
+        They are to be read only: parts of them belong to the offer.
+
         `ports` are numbers that must be among the ports; the others are the lowest that are left. Raises NotEnough.
         """
         wanted = frozenset(ports)
@@ -135,7 +136,7 @@ class Bag:
                 if part_of_it:
                     pile.left -= part_of_it
                     amount -= part_of_it
-                    taken.append({**deepcopy(pile.like), "scalar": {"value": part_of_it / 1000}})
+                    taken.append({**pile.like, "scalar": {"value": part_of_it / 1000}})
         return taken + self._take_ports(need.ports, wanted, reserved_first)
 
     def _check(self, need: Resources, wanted: frozenset[int]) -> None:
@@ -173,7 +174,7 @@ class Bag:
             else:
                 group.append(span)
         return [
-            {**deepcopy(like), "ranges": {"range": [{"begin": span.first, "end": span.last} for span in group]}}
+            {**like, "ranges": {"range": [{"begin": span.first, "end": span.last} for span in group]}}
             for like, group in groups
         ]
 

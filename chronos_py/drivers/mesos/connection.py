@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ import orjson
 from chronos_py.drivers.mesos.stream import SHOWN, Endpoint, said
 
 CHUNK = 64 * 1024
+WRITE = 16 * 1024  # bytes that are worth a write of their own
 UNKNOWN = 0  # the status of a call that was sent and never answered
 
 
@@ -67,27 +68,51 @@ class CallConnection:
         self._timeout = timeout
         self._socket: socket.socket | None = None
 
-    def send(self, bodies: Sequence[dict[str, Any]], headers: dict[str, str]) -> list[Answer]:
-        """Send calls in order; return an answer for each. Never raises for what goes wrong outside."""
-        if not bodies:
-            return []
-        packed = b"".join(self._packed(body, headers) for body in bodies)
+    def send(self, bodies: Iterable[dict[str, Any]], headers: dict[str, str]) -> list[Answer]:
+        """Send calls in order, while the later ones are still being made; return an answer for each.
+
+        Never raises for what goes wrong outside.
+        """
         try:
             connected = self._usable() or self._connect()
         except OSError as error:
-            return [Answer(-1, f"{self._endpoint}: {error}")] * len(bodies)
+            return [Answer(-1, f"{self._endpoint}: {error}") for _ in bodies]
+        made = begun = 0  # calls, and those of which something may have left us
+        waiting, problem = bytearray(), ""
+        for body in bodies:
+            made += 1
+            waiting += self._packed(body, headers)
+            if len(waiting) >= WRITE and not problem:
+                begun, problem = made, self._write(connected, waiting)
+        if waiting and not problem:
+            begun, problem = made, self._write(connected, waiting)
+        answers = self._answers(connected, begun)
+        return answers + [Answer(-1, f"{self._endpoint}: {problem}")] * (made - begun)
+
+    @staticmethod
+    def _write(connected: socket.socket, waiting: bytearray) -> str:
+        """Write all of `waiting` and empty it; return what went wrong."""
+        try:
+            connected.sendall(waiting)
+        except OSError as error:
+            return said(error)
+        finally:
+            waiting.clear()
+        return ""
+
+    def _answers(self, connected: socket.socket, wanted: int) -> list[Answer]:
+        """Read answers, even when not all could be written: what the master took, it has answered."""
         answers = _Answers()
         problem = "the connection was closed"
         try:
-            connected.sendall(packed)
-            while len(answers.done) < len(bodies):
+            while len(answers.done) < wanted:
                 data = connected.recv(CHUNK)
                 if not data:
                     break
                 answers.parser.feed_data(data)
         except (OSError, httptools.HttpParserError) as error:
-            problem = f"{said(error)}"
-        missing = len(bodies) - len(answers.done)
+            problem = said(error)
+        missing = wanted - len(answers.done)
         if missing or answers.closing:
             self.close()
         return answers.done + [Answer(UNKNOWN, f"{self._endpoint}: {problem}")] * missing

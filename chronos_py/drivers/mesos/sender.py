@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,28 +136,33 @@ class Sender:
         return [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
 
     def _send(self, calls: list[Call], route: Route) -> None:
-        made: list[tuple[Call, dict[str, Any]]] = []
-        for call in calls:
-            try:
-                body = call.make()
-            except Exception:
-                log.exception("a call to Mesos could not be made")
-                _tell(call, Answer(-1, "a bug: see the log"))
-                continue
-            if body is not None:
-                made.append((call, body))
+        made: list[tuple[Call, str]] = []
         assert self._connection is not None
-        answers = self._connection.send([body for _, body in made], route.headers)
+        answers = self._connection.send(_bodies(calls, made), route.headers)
         self.sent += len(made)
         worst = None
-        for (call, body), answer in zip(made, answers, strict=True):
+        for (call, kind), answer in zip(made, answers, strict=True):
             if not answer.accepted:
                 self.refused += 1
                 worst = worst or answer
-                log.warning("a call to Mesos failed", call=body.get("type"), status=answer.status, reason=answer.text)
+                log.warning("a call to Mesos failed", call=kind, status=answer.status, reason=answer.text)
             _tell(call, answer)
         if worst is not None and route is self._route:
             self._trouble(worst)
+
+
+def _bodies(calls: list[Call], made: list[tuple[Call, str]]) -> Iterator[dict[str, Any]]:
+    """Make the bodies of calls; note in `made` those that there are, with their kind."""
+    for call in calls:
+        try:
+            body = call.make()
+        except Exception:
+            log.exception("a call to Mesos could not be made")
+            _tell(call, Answer(-1, "a bug: see the log"))
+            continue
+        if body is not None:
+            made.append((call, str(body.get("type"))))
+            yield body
 
 
 def _tell(call: Call, answer: Answer) -> None:

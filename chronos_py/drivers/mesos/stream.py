@@ -94,6 +94,8 @@ class EventStream:
             raise StreamError("not the leading master", 307, urlsplit(location).netloc or location.strip("/"))
         if answer.status != 200:
             text = answer.read(SHOWN).decode(errors="replace").strip()
+            if answer.status in (401, 403):
+                text = f"the master does not accept our principal and secret, or lacks ours. {text}".strip()
             raise StreamError(f"HTTP {answer.status}: {text}", answer.status)
         self.stream_id = answer.headers.get("Mesos-Stream-Id", "")
 

@@ -91,8 +91,12 @@ class Allocator:
         if seconds is None or seconds < 0:
             seconds = DEFAULT_REFUSE_SECONDS
         if seconds > 0 and bag:
-            until = self._master.now() + min(seconds, LONGEST_REFUSAL)
-            framework.filters.setdefault((agent.id, role), []).append(Filter(until, bag))
+            now = self._master.now()
+            until = now + min(seconds, LONGEST_REFUSAL)
+            older = framework.filters.get((agent.id, role), ())
+            kept = [f for f in older if f.until > now and (f.until > until or not bag.contains(f.bag))]
+            framework.filters[agent.id, role] = [*kept, Filter(until, bag)]
+            framework.filtered.pop((agent.id, role), None)
 
     def _show(self, offer: Offer) -> Message:
         framework, agent = offer.framework, offer.agent

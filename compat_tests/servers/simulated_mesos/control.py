@@ -11,11 +11,18 @@ from typing import Any
 import orjson
 
 from compat_tests.servers.simulated_mesos.faults import CallFault, Faults
-from compat_tests.servers.simulated_mesos.happenings import Failover, lose_agent, lose_tasks, return_agent
+from compat_tests.servers.simulated_mesos.happenings import (
+    fail_over,
+    lose_agent,
+    lose_tasks,
+    register_agent,
+    return_agent,
+)
 from compat_tests.servers.simulated_mesos.http import Request, Server, answer
 from compat_tests.servers.simulated_mesos.ids import uuid_base64
 from compat_tests.servers.simulated_mesos.master import Master
 from compat_tests.servers.simulated_mesos.model import TERMINAL, Agent, Framework, Message, Task
+from compat_tests.servers.simulated_mesos.resources import from_text
 
 PATH = "/simulator/"
 
@@ -143,6 +150,21 @@ class Control:
         again.total, again.attributes, again.has_gpus = lost.total, lost.attributes, lost.has_gpus
         again.free = lost.total.copy()
         return again.id
+
+    def reserve(self, agent: int | str, resources: str) -> None:
+        """Reserve free resources of an agent, given as they will be: `cpus(prod,alice):2`. Its offers are rescinded."""
+        reserved = from_text(resources)
+        shared = reserved.unreserved()
+        chosen = self._agent(agent)
+        for offer in list(chosen.offers.values()):
+            self._master.withdraw(offer, rescind=True)
+        if not chosen.free.contains(shared):
+            raise ValueError(f"resources: the agent has not {resources} free and unreserved")
+        for bag in (chosen.total, chosen.free):
+            bag.subtract(shared)
+            bag.add(reserved)
+        chosen.changes += 1
+        self._master.allocate_soon()
 
     def unavailability(self, agent: int | str, start: float | None = None, seconds: float | None = None) -> None:
         """Plan maintenance from `start` (seconds since 1970), for ever or so many seconds; None ends it."""
@@ -304,7 +326,11 @@ class Control:
         """As an operator's teardown, with an ERROR event (empty: without)."""
         self._master.remove_framework(self._master.frameworks[framework_id], message or None)
 
-    def failover(self, agents_after: float = 1.0, spread: float = 0.0) -> str:
-        """Another master at the same address; agents register again later. Returns its id."""
-        Failover(self._master, agents_after, spread)
+    def failover(self, agents_after: float | None = 1.0, spread: float = 0.0) -> str:
+        """Another master at the same address; agents register again later, or when told. Returns its id."""
+        fail_over(self._master, agents_after, spread)
         return self._master.id
+
+    def register_agents(self) -> int:
+        """Let all agents find the new master now; return how many did."""
+        return sum(register_agent(self._master, agent) for agent in self._master.agents.values())

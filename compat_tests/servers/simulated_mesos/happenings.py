@@ -15,13 +15,14 @@ def lose_agent(master: Master, agent: Agent) -> None:
     """The master has heard nothing of an agent for too long. Its tasks go on, unseen."""
     if agent.state == "unreachable":
         return
+    was_known = agent.state == "registered"
     agent.unreachable_time = time.time_ns()
     agent.state = "unreachable"
     for task in list(agent.tasks.values()):
         framework = master.frameworks[task.framework_id]
         del framework.tasks[task.id]
         framework.unreachable[task.id] = task
-        if task.told in TERMINAL:
+        if task.told in TERMINAL or not was_known:
             continue
         master.master_status(
             framework,
@@ -57,7 +58,7 @@ def return_agent(master: Master, agent: Agent) -> None:
                 agent.id,
                 container_status=task.container,
             )
-    master.executors.resume()
+    master.executors.resume(agent.tasks.values())
     master.allocate_soon()
 
 
@@ -70,37 +71,41 @@ def lose_tasks(master: Master, agent: Agent) -> None:
         framework.unreachable[task.id] = task
 
 
-class Failover:
-    """Another master takes over: it knows no framework until they subscribe, and no agent until they register."""
+def register_agent(master: Master, agent: Agent) -> bool:
+    """An agent finds the new master, and tells the latest state of its tasks. Returns whether it had to."""
+    if agent.state != "recovered":
+        return False
+    agent.state = "registered"
+    for task in agent.tasks.values():
+        task.told = task.latest
+    master.executors.resume(agent.tasks.values())
+    master.allocate_soon()
+    return True
 
-    def __init__(self, master: Master, agents_after: float, spread: float) -> None:
-        """Agents come back one by one, from `agents_after` seconds on, over `spread` seconds."""
-        loop = asyncio.get_running_loop()
-        master.id = uuid_text()
-        for offer in list(master.offers.values()):
-            master.withdraw(offer, rescind=False, how="master failover")
-        master.completed.clear()
-        for framework in list(master.frameworks.values()):
-            framework.close_stream()
-            if framework.failover_timer is not None:
-                framework.failover_timer.cancel()
-            fresh = master.frameworks[framework.id] = Framework(framework.id)
-            fresh.update(framework.info)
-            fresh.tasks = framework.tasks
-            fresh.unreachable = {}
-            fresh.allocated = framework.allocated
-        waiting: Sequence[Agent] = [agent for agent in master.agents.values() if agent.state == "registered"]
-        for agent in waiting:
-            agent.state = "recovered"
+
+def fail_over(master: Master, agents_after: float | None, spread: float) -> None:
+    """Another master takes over: it knows no framework until they subscribe, and no agent until they register.
+
+    Agents do so one by one, from `agents_after` seconds on, over `spread` seconds; for None they wait to be told.
+    """
+    loop = asyncio.get_running_loop()
+    master.id = uuid_text()
+    for offer in list(master.offers.values()):
+        master.withdraw(offer, rescind=False, how="master failover")
+    master.completed.clear()
+    for framework in list(master.frameworks.values()):
+        framework.close_stream()
+        if framework.failover_timer is not None:
+            framework.failover_timer.cancel()
+        fresh = master.frameworks[framework.id] = Framework(framework.id)
+        fresh.update(framework.info)
+        fresh.tasks = framework.tasks
+        fresh.unreachable = framework.unreachable
+        fresh.allocated = framework.allocated
+    waiting: Sequence[Agent] = [agent for agent in master.agents.values() if agent.state == "registered"]
+    for agent in waiting:
+        agent.state = "recovered"
+    if agents_after is not None:
         for number, agent in enumerate(waiting):
             delay = agents_after + spread * number / len(waiting)
-            loop.call_later(delay, self._registered, master, agent)
-
-    @staticmethod
-    def _registered(master: Master, agent: Agent) -> None:
-        if agent.state == "recovered":
-            agent.state = "registered"
-            for task in agent.tasks.values():
-                task.told = task.latest if task.pending else task.told
-            master.executors.resume()
-            master.allocate_soon()
+            loop.call_later(delay, register_agent, master, agent)

@@ -7,6 +7,7 @@ that faults have to be played on.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -142,7 +143,11 @@ class Connection(asyncio.Protocol):
         if size > MAX_BODY:
             self._out.append(answer(413, f"the body is longer than {MAX_BODY} bytes"))
             return
-        result = self._server.handle(request)
+        try:
+            result = self._server.handle(request)
+        except Exception:  # a mistake of the simulator's own must be seen, and must not look like the peer's
+            traceback.print_exc()
+            result = answer(500, traceback.format_exc())
         if result is None:
             self._taken = True
             return

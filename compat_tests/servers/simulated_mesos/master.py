@@ -24,6 +24,7 @@ from compat_tests.servers.simulated_mesos.trace import Trace
 from compat_tests.servers.simulated_mesos.updates import Executors
 
 VERSION = "1.11.0"
+MOST_COMPLETED = 10_000
 
 
 class Master:
@@ -158,9 +159,7 @@ class Master:
     def subscribe(self, framework_id: str | None, info: Message, suppressed: set[str], connection: Connection) -> None:
         """Give a framework a stream. The head of the answer has been sent; an id that has ended gets an ERROR."""
         if framework_id is not None and framework_id in self.completed:
-            rejected = Framework(framework_id)
-            rejected.connection = connection
-            rejected.close_stream("Framework has been removed")
+            self.reject(connection, "Framework has been removed")
             return
         if framework_id is None:
             framework_id = f"{self.id}-{self._number('F'):04d}"
@@ -168,20 +167,15 @@ class Master:
         if framework is None:
             framework = self.frameworks[framework_id] = Framework(framework_id)
         else:
-            framework.close_stream("Framework failed over")
-            self.deactivate(framework)
+            if framework.connected:
+                framework.close_stream("Framework failed over")
+                self.withdraw_all(framework)  # its filters outlive this, but not a lost stream
         if framework.failover_timer is not None:
             framework.failover_timer.cancel()
             framework.failover_timer = None
         framework.update(info)
         framework.suppressed = suppressed
-        framework.connection = connection
-        framework.stream_id = uuid_text()
-        stream = framework.stream_id
-        connection.send(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n"
-            b"Mesos-Stream-Id: " + stream.encode() + b"\r\n\r\n"
-        )
+        stream = framework.open_stream(connection)
         gone = framework
         connection.on_lost = lambda: self._disconnected(gone, stream)
         subscribed = {
@@ -192,8 +186,14 @@ class Master:
         self.send(framework, "SUBSCRIBED", subscribed)
         if self.sends_heartbeats:
             self.send(framework, "HEARTBEAT")
-        self.executors.resume(framework_id)
+        self.executors.resume(framework.tasks.values())
         self.allocate_soon()
+
+    def reject(self, connection: Connection, message: str) -> None:
+        """Answer a SUBSCRIBE with a stream of one ERROR."""
+        rejected = Framework("")
+        rejected.open_stream(connection)
+        rejected.close_stream(message)
 
     def master_info(self) -> Message:
         host, _, port = self.address.rpartition(":")
@@ -215,11 +215,15 @@ class Master:
             seconds = min(float(framework.info.get("failover_timeout", 0.0)), 10_000_000.0)
             framework.failover_timer = self._loop.call_later(seconds, self.remove_framework, framework)
 
-    def deactivate(self, framework: Framework) -> None:
-        """Take back its offers, without a word, and forget its filters."""
+    def withdraw_all(self, framework: Framework) -> None:
+        """Take back a framework's offers without a word."""
         for offer in list(framework.offers.values()):
             self.withdraw(offer, rescind=False, how="framework left")
         framework.inverse_offers.clear()
+
+    def deactivate(self, framework: Framework) -> None:
+        """Take back its offers and forget its filters."""
+        self.withdraw_all(framework)
         framework.filters.clear()
         framework.filtered.clear()
 
@@ -234,6 +238,8 @@ class Master:
         framework.close_stream(message)
         self.frameworks.pop(framework.id, None)
         self.completed[framework.id] = None
+        if len(self.completed) > MOST_COMPLETED:
+            del self.completed[next(iter(self.completed))]
 
     def heartbeat(self) -> None:
         if self.sends_heartbeats:

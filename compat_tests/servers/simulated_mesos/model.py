@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from compat_tests.servers.simulated_mesos.http import Connection
+from compat_tests.servers.simulated_mesos.ids import uuid_text
 from compat_tests.servers.simulated_mesos.resources import Bag
 
 Message = dict[str, Any]
@@ -124,6 +125,16 @@ class Framework:
         if self.connection is not None:
             record = b"%d\n%b" % (len(data), data)
             self.connection.send(b"%x\r\n%b\r\n" % (len(record), record))
+
+    def open_stream(self, connection: Connection) -> str:
+        """Make a connection the framework's stream, and return its id."""
+        self.connection = connection
+        self.stream_id = uuid_text()
+        connection.send(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n"
+            b"Mesos-Stream-Id: " + self.stream_id.encode() + b"\r\n\r\n"
+        )
+        return self.stream_id
 
     def close_stream(self, message: str | None = None) -> None:
         """End the stream, after an ERROR event if there is a message. The connection's end is then nobody's news."""

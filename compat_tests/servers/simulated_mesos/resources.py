@@ -7,12 +7,14 @@ with different keys never mix.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 Reservation = tuple[str, str, str]  # STATIC or DYNAMIC, role, principal or ""
 Key = tuple[str, tuple[Reservation, ...]]
 Ranges = tuple[tuple[int, int], ...]
 
+LARGEST = 1e15  # more than any agent has, and exact in thousandths
 SHARED: tuple[Reservation, ...] = ()
 _SPEC = re.compile(r"(?P<name>\w+)(\((?P<role>[^,)]+)(,(?P<principal>[^)]*))?\))?:(?P<value>.+)")
 
@@ -83,6 +85,15 @@ class Bag:
             {key: amount for key, amount in self.scalars.items() if may(key[1])},
             {key: ranges for key, ranges in self.ranges.items() if may(key[1])},
         )
+
+    def unreserved(self) -> Bag:
+        """Return the same amounts without their reservations."""
+        bag = Bag()
+        for key, amount in self.scalars.items():
+            bag.add(Bag({(key[0], SHARED): amount}))
+        for key, ranges in self.ranges.items():
+            bag.add(Bag(ranges={(key[0], SHARED): ranges}))
+        return bag
 
     def total(self, name: str) -> int:
         return sum(amount for key, amount in self.scalars.items() if key[0] == name)
@@ -166,6 +177,13 @@ def _without(ranges: Ranges, taken: Ranges) -> Ranges:
     return tuple(left)
 
 
+def ranges_from_text(text: str) -> Iterator[tuple[int, int]]:
+    """Read `[1-5, 7-9]`; `[]` is none. Raises ValueError."""
+    for pair in filter(None, (pair.strip() for pair in text.strip("[]").split(","))):
+        begin, _, end = pair.partition("-")
+        yield int(begin), int(end)
+
+
 def from_text(spec: str) -> Bag:
     """Read resources in the form of the agent's flag, `cpus:8;mem(prod):512;ports:[1000-2000]`.
 
@@ -183,8 +201,8 @@ def from_text(spec: str) -> Bag:
         key = (match["name"], reservations)
         value = match["value"]
         if value.startswith("["):
-            pairs = [pair.strip().split("-") for pair in value.strip("[]").split(",")]
-            bag.add(Bag(ranges={key: _merged(tuple((int(begin), int(end)) for begin, end in pairs))}))
+            if ranges := _merged(tuple(ranges_from_text(value))):
+                bag.add(Bag(ranges={key: ranges}))
         elif amount := round(float(value) * 1000):
             bag.add(Bag({key: amount}))
     return bag
@@ -206,7 +224,9 @@ def from_json(entries: list[dict[str, Any]], role: str) -> Bag:
         key = (name, reservations)
         kind = entry.get("type")
         if kind == "SCALAR":
-            value = entry["scalar"]["value"]
+            value = entry.get("scalar", {}).get("value", 0.0)
+            if not abs(value) < LARGEST:
+                raise InvalidResource(f"Resource '{name}:{value:g}' is invalid: Invalid scalar resource: {value}")
             amount = round(value * 1000)
             if value < 0 or (value > 0 and not amount):
                 shown = f"{value if amount else 0:g}"
@@ -214,7 +234,10 @@ def from_json(entries: list[dict[str, Any]], role: str) -> Bag:
             if amount:
                 scalars[key] = scalars.get(key, 0) + amount
         elif kind == "RANGES":
-            ranges = tuple((int(part["begin"]), int(part["end"])) for part in entry["ranges"].get("range", ()))
+            given = entry.get("ranges", {}).get("range", ())
+            ranges = tuple((int(part["begin"]), int(part["end"])) for part in given)
+            if any(begin > end for begin, end in ranges):
+                raise InvalidResource(f"Resource '{name}' is invalid: Invalid ranges resource: begin > end")
             bag.add(Bag(ranges={key: _merged(ranges)}))
         else:
             raise InvalidResource(f"Resource '{name}' is invalid: the simulator knows SCALAR and RANGES, not {kind}")
@@ -243,8 +266,7 @@ def attributes_from_text(spec: str) -> list[dict[str, Any]]:
         if not colon:
             raise ValueError(f"attributes: cannot read {part!r}")
         if value.startswith("["):
-            pairs = [pair.split("-") for pair in value.strip("[]").split(",")]
-            shown = [{"begin": int(begin), "end": int(end)} for begin, end in pairs]
+            shown = [{"begin": begin, "end": end} for begin, end in ranges_from_text(value)]
             found.append({"name": name, "type": "RANGES", "ranges": {"range": shown}})
             continue
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from compat_tests.servers.simulated_mesos.commands import behaviour
@@ -63,7 +63,16 @@ class Executors:
             return
         if task.timer is not None:
             task.timer.cancel()
-        if framework.knows_killing and task.latest != "TASK_STAGING":
+        if task.latest == "TASK_STAGING":
+            self.report(
+                task,
+                "TASK_KILLED",
+                message="Killed before delivery to the executor",
+                reason="REASON_TASK_KILLED_DURING_LAUNCH",
+                source="SOURCE_AGENT",
+            )
+            return
+        if framework.knows_killing:
             self.report(task, "TASK_KILLING")
         latency = self._master.settings.kill_latency
         if latency > 0:
@@ -125,10 +134,10 @@ class Executors:
         self._unacknowledged.pop(task, None)
         return status["state"] in TERMINAL
 
-    def resume(self, framework_id: str | None = None) -> None:
-        """Tell all waiting updates at once, as agents do when a framework or master is back."""
-        for task in list(self._unacknowledged):
-            if framework_id is None or task.framework_id == framework_id:
+    def resume(self, tasks: Iterable[Task]) -> None:
+        """Tell what waits of these tasks at once, as agents do when a framework or master is back."""
+        for task in list(tasks):
+            if task.pending:
                 self._tell(task)
 
     def retry(self) -> None:

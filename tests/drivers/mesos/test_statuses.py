@@ -32,7 +32,7 @@ def test_the_masters_word() -> None:
         reason="REASON_RECONCILIATION", uuid=None, executor_id=None,
     )  # fmt: skip
     update = read_status(said)
-    assert (update.state, update.reason, update.uuid) == (TaskState.GONE, "REASON_RECONCILIATION", "")
+    assert (update.state, update.reason, update.uuid) == (TaskState.GONE, "RECONCILIATION", "")
 
 
 def test_hardly_anything() -> None:
