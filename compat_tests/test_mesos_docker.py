@@ -32,7 +32,7 @@ def engine() -> Iterator[DockerEngine]:
 def scheduler(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, engine: DockerEngine
 ) -> Iterator[Scheduler]:
-    agents = [AgentSpec(hostname=name, attributes="docker:yes", docker_host=engine.host) for name in ("d1", "d2")]
+    agents = [AgentSpec(hostname=host, attributes="docker:yes", docker_host=engine.host) for host in ("d1", "d2")]
     agents.append(AgentSpec(hostname="p"))
     with (
         MesosCluster(agents, master_flags={"allocation_interval": "100ms"}) as cluster,

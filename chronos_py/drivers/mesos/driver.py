@@ -65,8 +65,7 @@ class MesosDriver:
         self._masters = find_masters(settings.master, self._tls)
         self._directory = AgentDirectory(self._get)
         self._executors = Executors(settings.executor, by_default=settings.own_executor)
-        folders = partial(self._executors.folders, users=("", settings.user))
-        self._sandboxes = Sandboxes(self._directory, self._ask_agent, self._tls, folders)
+        self._sandboxes = Sandboxes(self._directory, self._ask_agent, self._get, self._tls, self._executors)
         self._sender = Sender(settings.call_timeout, settings.queue_limit, self._call_failed)
         self._launches = Launches(settings, self._executors, self._tell, self._sender.give)
 
@@ -134,6 +133,9 @@ class MesosDriver:
     def _calls(self, effect: DriverEffect, link: Link) -> Iterator[Call]:
         match effect:
             case Launch():
+                for task in effect.tasks:
+                    if task.executor:
+                        self._sandboxes.note(task.id, task.job)  # the executor's id, see tasks.task_info
                 yield self._launches.call(effect, lambda: self._framework_id)
             case Acknowledge():
                 yield self._call(lambda: link.acknowledgeStatusUpdate(calls.acknowledgement(effect.update)))

@@ -12,7 +12,6 @@ from chronos_py.executor.info import NAME, Setup, executor_info, output_folder, 
 from chronos_py.model.run import Task
 
 REMEMBERED = 100_000  # tasks
-EXECUTORS = 100  # tried for a task that nobody remembers
 
 
 class Executors:
@@ -23,7 +22,6 @@ class Executors:
         self._by_default = by_default
         self._lock = Lock()
         self._of_task: OrderedDict[str, str] = OrderedDict()
-        self._ours: OrderedDict[str, None] = OrderedDict()
 
     def chosen(self, task: Task) -> bool:
         return uses_own_executor(task, by_default=self._by_default)
@@ -49,21 +47,16 @@ class Executors:
         with self._lock:
             self._of_task[task_id] = name
             self._of_task.move_to_end(task_id)
-            self._ours[name] = None
-            self._ours.move_to_end(name)
             while len(self._of_task) > REMEMBERED:
                 self._of_task.popitem(last=False)
-            while len(self._ours) > EXECUTORS:
-                self._ours.popitem(last=False)
 
-    def folders(self, framework_id: str, task_id: str, users: tuple[str, ...] = ("",)) -> list[tuple[str, str]]:
-        """Return where a task's files may be, as (executor id, folder in its sandbox), the likeliest first."""
-        inside, own = output_folder(task_id), (task_id, "")
+    def folder(self, task_id: str) -> tuple[str, str] | None:
+        """Return which of our executors has a task and where in its sandbox; None when that is not known."""
         with self._lock:
             known = self._of_task.get(task_id)
-            others = list(reversed(self._ours))
-        if known:
-            return [(known, inside), own]
-        if framework_id:
-            others += [executor_info(framework_id, user, self._setup)["executor_id"]["value"] for user in users]
-        return [own, *((name, inside) for name in dict.fromkeys(others))]
+        return (known, output_folder(task_id)) if known else None
+
+    @staticmethod
+    def inside(executor_id: str, task_id: str) -> str:
+        """Return where a task's files lie in an executor's sandbox, empty for executors that are not ours."""
+        return output_folder(task_id) if executor_id.startswith(f"{NAME}.") else ""
