@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.rows import Row, percentile
 from benchmarks.serving import Server, post_all
+from chronos_py.clock import SystemClock
+from chronos_py.drivers.base import Post
+from chronos_py.drivers.mesos import MesosDriver, MesosSettings
+from chronos_py.drivers.mesos.sender import Call
+from chronos_py.model.job import Job
+from chronos_py.model.messages import Launch, RunJob, SubmitJob
+from chronos_py.persistence.history import SqlHistoryStore
+from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
+from chronos_py.persistence.sqlite import SqliteJobStore
+from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.offers import OfferPolicy
+from chronos_py.service import Service
 from compat_tests.servers.mesos import AgentSpec, MesosCluster, missing
 from compat_tests.servers.simulated_mesos import SimulatedMesos
 
@@ -50,33 +62,74 @@ def health(server: Server) -> dict[str, int]:
     return found
 
 
-def run_all(server: Server, names: list[str]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    for name in names:
-        connection.request("PUT", f"/v1/scheduler/job/{name}")
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 204, answer.status
+class Watch(MesosDriver):
+    """The driver as it is, with a note of when each offer came and when the last byte of its answer had left."""
+
+    def start(self, post: Post, framework_id: str) -> None:
+        self.came: dict[str, float] = {}
+        self.took: list[float] = []
+        super().start(post, framework_id)
+        launches, came = self._launches, self.came
+        making = launches.call
+
+        def call(launch: Launch, framework_id: Callable[[], str]) -> Call:
+            made = making(launch, framework_id)
+
+            def make() -> dict[str, object] | None:
+                body = made.make()
+                now = time.perf_counter()
+                self.took += [now - came.pop(offer.id) for offer in launch.offers if offer.id in came]
+                return body
+
+            return Call(make, made.done)
+
+        launches.call = call  # type: ignore[method-assign]
+        link = self._link
+        assert link is not None
+        reading = link.sched.resourceOffers
+
+        def offers(_: object, found: Sequence[dict[str, Any]]) -> None:
+            now = time.perf_counter()
+            came.update({offer["id"]["value"]: now for offer in found})
+            reading(link, found)
+
+        link.sched.resourceOffers = offers
 
 
 def offer_to_accept() -> Row:
-    """How long a master waits for the answer to its offers when a thousand tasks wait for them."""
+    """From an offer read to its ACCEPT handed to the connection, when a thousand tasks wait for them. In this process,
+    so that the simulated master's own work is not in the figure; the service with its store is the real one."""
     names = [f"job-{number}" for number in range(WAITING)]
     with (
+        tempfile.TemporaryDirectory() as folder,
         SimulatedMesos(agents=AGENTS, agent_resources=ROOMY, allocation_interval=0.05) as master,
-        a_server(master.address) as server,
     ):
-        post_all(server.port, [document(name, "R1/2099-01-01T00:00:00Z/PT1H") for name in names])
-        held: list[float] = []
-        for number in range(ROUNDS):
+        driver = Watch(MesosSettings(master=master.address))
+        policy = Policy(offers=OfferPolicy(keep=False))
+        history = SqlHistoryStore(f"sqlite:///{folder}/history.sqlite")
+        store = SqliteJobStore(Path(folder) / "state.sqlite")
+        writer = HistoryWriter(history, lambda number: service.history_written(number), store.read_outbox)  # noqa: PLW0108
+        service = Service(
+            store=store, driver=driver, outbox=writer, history=HistoryReader(history, writer), clock=SystemClock(),
+            policy=policy,
+        )  # fmt: skip
+        writer.start()
+        service.start()
+        until(lambda: bool(service.health()["ready"]))
+        for name in names:
+            job = Job(name=name, command="true", cpus=0.01, mem=1, disk=1, schedule="R1/2099-01-01T00:00:00Z/PT1H")
+            service.call(SubmitJob(job))
+        for _ in range(ROUNDS):
             master.withhold(on=True)
-            run_all(server, names)
-            before = master.trace()["launches"]
-            assert before == number * WAITING
+            for name in names:
+                service.call(RunJob(name))
             master.withhold(on=False)
-            until(lambda: health(server)["runs"] == 0)
-            done = [entry["seconds"] for entry in master.log(of="holds", last=100_000) if entry["how"] == "accepted"]
-            held = [seconds * 1000 for seconds in done]
+            until(lambda: not service.view.runs)
+        service.stop()
+        writer.stop()
+        store.close()
+        history.close()
+    held = [seconds * 1000 for seconds in driver.took]
     note = f"{len(held):,} offers in {ROUNDS} rounds, p50 {percentile(held, 0.5):.0f} ms"
     return Row(
         f"offer received -> ACCEPT sent, {WAITING:,} waiting tasks, {AGENTS} agents: p99",

@@ -16,6 +16,7 @@ import structlog
 from chronos_py.api import create_app
 from chronos_py.api.auth import with_credentials
 from chronos_py.api.backend import ApiSettings
+from chronos_py.api.executor import with_executor
 from chronos_py.api.transport import closing
 from chronos_py.clock import SystemClock
 from chronos_py.config import BadSetting, Settings
@@ -23,6 +24,7 @@ from chronos_py.drivers.base import Driver
 from chronos_py.drivers.local import LocalDriver, detect_resources
 from chronos_py.election import SoleLeader
 from chronos_py.errors import StoreUnavailable
+from chronos_py.executor.archive import build as build_executor
 from chronos_py.metrics import CountingOutbox, Metrics, counting
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.job import CatchUp
@@ -189,6 +191,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     wsgi: Any = app
     if settings.credentials is not None:
         wsgi = with_credentials(app, *settings.credentials, settings.http_realm)
+    wsgi = with_executor(wsgi, build_executor())
     wsgi = closing(counting(wsgi, metrics))
     housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)
 

@@ -65,6 +65,15 @@ def serve(**given: Any) -> None:
     sys.exit(run_server(settings))
 
 
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def executor(words: tuple[str, ...]) -> None:
+    """Run tasks for a Mesos agent, which starts this: many in one process. `--help` shows its options."""
+    from chronos_py.executor.runtime.main import main as run_executor
+
+    sys.exit(run_executor(words))
+
+
 @main.command()
 def version() -> None:
     """Print the version."""

@@ -13,6 +13,7 @@ import requests
 
 from compat_tests.dialects import DIALECTS, Api, Dialect, unique_name
 from compat_tests.lines import chronos_line, job_name, target  # noqa: F401 - fixtures
+from compat_tests.masters_suite import framework, mesos_master  # noqa: F401 - fixtures
 from compat_tests.servers.chronos import ChronosServer
 
 LOG_TAIL = 20_000

@@ -88,12 +88,16 @@ class MiniFramework:
             found |= {offer["hostname"]: offer for offer in self.next("OFFERS")["offers"]}
         return found
 
-    def launch(self, offer: dict[str, Any], name: str, command: str, **more: Any) -> None:
-        """Run a shell command on an offer, the rest of which is declined; `more` are fields of the TaskInfo."""
+    def launch(
+        self, offer: dict[str, Any], name: str, command: str, *, cpus: float = 0.1, mem: float = 32,
+        refuse: float = 0, **more: Any,
+    ) -> None:  # fmt: skip
+        """Run a shell command on an offer, the rest of which is declined for `refuse` seconds; `more` are fields of
+        the TaskInfo."""
         allocation = {"role": self._info["roles"][0]}
         resources = [
             {"name": key, "type": "SCALAR", "scalar": {"value": value}, "allocation_info": allocation}
-            for key, value in (("cpus", 0.1), ("mem", 32))
+            for key, value in (("cpus", cpus), ("mem", mem))
         ]
         task = {
             "name": name,
@@ -104,7 +108,7 @@ class MiniFramework:
             **more,
         }
         operation = {"type": "LAUNCH", "launch": {"task_infos": [task]}}
-        self.call("ACCEPT", offer_ids=[offer["id"]], operations=[operation], filters={"refuse_seconds": 0})
+        self.call("ACCEPT", offer_ids=[offer["id"]], operations=[operation], filters={"refuse_seconds": refuse})
 
     def status(self, name: str, wanted: set[str]) -> dict[str, Any]:
         """Acknowledge updates until a task has a wanted state; return that TaskStatus."""

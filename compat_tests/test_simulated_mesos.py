@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -355,6 +356,45 @@ def test_what_was_called_is_kept(simulator, framework):
     framework.launch(later, [task("t", later[0])], 1000)
     framework.updates("t", "TASK_FINISHED")
     assert simulator.trace()["launched_twice"] == {"t": 1}
+
+
+JUNK = [None, True, 0, -1, 1.5, 1e308, "", "x", [], {}, [1], [{}], {"value": 1}, {"value": None}, [[]], 10**30]
+
+
+def mutated(value, dice):
+    """Return a copy with a few members left out or replaced by something odd."""
+    if dice.random() < 0.12:
+        return dice.choice(JUNK)
+    if isinstance(value, dict):
+        return {key: mutated(part, dice) for key, part in value.items() if dice.random() > 0.03}
+    return [mutated(part, dice) for part in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_call_is_too_odd_to_be_answered(simulator, framework, seed):
+    dice = random.Random(seed)
+    offer = framework.offers()[0]
+    infos = [task("t", offer, executor={"executor_id": {"value": "x"}}), task("u", offer)]
+    launch = {"type": "LAUNCH", "launch": {"task_infos": infos}}
+    known = {"task_id": {"value": "x"}, "agent_id": offer["agent_id"]}
+    parts = {
+        "ACCEPT": {"offer_ids": [offer["id"]], "operations": [launch], "filters": {"refuse_seconds": 0.0}},
+        "DECLINE": {"offer_ids": [offer["id"]], "filters": {"refuse_seconds": 1}},
+        "REVIVE": {"roles": ["*"]},
+        "SUPPRESS": {"roles": ["*"]},
+        "KILL": known,
+        "RECONCILE": {"tasks": [known]},
+        "ACKNOWLEDGE": known | {"uuid": "vWzdjgsGSQO7qb69R4nBqQ=="},
+        "ACCEPT_INVERSE_OFFERS": {"inverse_offer_ids": [{"value": "x"}]},
+    }
+    for _ in range(60):
+        for kind, part in parts.items():
+            assert framework.call(kind, mutated(part, dice)).status in (202, 400, 501)
+    framework.teardown()  # gives back all that it held, if it was all accounted for
+    other = MesosFramework(simulator.address)
+    other.subscribe()
+    assert sorted(total(offer, "cpus") for offer in other.offers(2)) == [8.0, 8.0]
+    other.close()
 
 
 def test_a_body_may_come_in_pieces_and_calls_in_a_row(simulator):

@@ -53,6 +53,7 @@ from chronos_py.scheduler.tasks import build_task
 from chronos_py.scheduler.watchdogs import Watchdogs
 
 LARGEST_COUNTER = 2**62
+PLACED_PER_TURN = 5000
 LAUNCHES_PER_TURN = 500  # a bigger crowd is launched over several turns, so that requests are answered between them
 IN_SIGHT = 200  # timers that are looked at for work to come
 
@@ -282,21 +283,41 @@ class Engine:
             if not book.is_aside(number)
         )
         down, leaving = self.loop.maintenance(now)
-        first = _first(requests, LAUNCHES_PER_TURN, self)
+        crowd = not self.loop.policy.keep and len(book.queue) > 2 * LAUNCHES_PER_TURN
+        first = _first(requests, PLACED_PER_TURN if crowd else LAUNCHES_PER_TURN, self)
         placement = place(first, list(self.loop.held.values()), stuck, down=down, leaving=leaving)
         old = self.refusals if not self.loop.held else {}  # the last offers say more than that there are none now
         self.refusals = {shape: old.get(shape, refusal) for shape, refusal in placement.refusals.items()}
-        by_place: dict[Place, list[Task]] = {}
         offers = self.loop.places() if placement.launches else {}
-        for request, where in placement.launches:
-            self.at_work = request.run
-            by_place.setdefault(where, []).append(self._launch(request.run, offers[where][0], now))
+        by_place: dict[Place, list[Task]] = {}
+        for where, runs in self._this_turns(placement.launches):
+            tasks = by_place[where] = []
+            for number in runs:
+                self.at_work = number
+                tasks.append(self._launch(number, offers[where][0], now))
         self.at_work = None
         demand = Demand(self._waiting_shapes(), coming, book.unplaced)
         seconds = self.loop.rest_filter(demand, now)
         for where, tasks in by_place.items():
             self.loop.use(offers[where])
             book.effect(Launch(tuple(offers[where]), tuple(tasks), seconds))
+
+    def _this_turns(self, launches: list[tuple[Request, Place]]) -> list[tuple[Place, list[int]]]:
+        """Return which runs go where now: whole places until there are enough, for what a launch leaves of its offers
+        is gone for a while. The rest is placed again in the next turn, on what is left."""
+        by_place: dict[Place, list[int]] = {}
+        for request, where in launches:
+            by_place.setdefault(where, []).append(request.run)
+        chosen, count = [], 0
+        for where, runs in by_place.items():
+            if count >= LAUNCHES_PER_TURN:
+                self.book.unplaced = True
+                break
+            if len(runs) > LAUNCHES_PER_TURN:
+                self.book.unplaced = True
+            chosen.append((where, runs[:LAUNCHES_PER_TURN]))
+            count += len(chosen[-1][1])
+        return chosen
 
     def _launch(self, number: int, offer: Offer, now: Millis) -> Task:
         """Store the intent to launch a run's present attempt; return the task."""

@@ -13,8 +13,8 @@ registrar, agent, containerizers and HTTP APIs are the real code; the executors 
 
 from compat_tests.servers.mesos.cluster import MesosCluster
 from compat_tests.servers.mesos.errors import MesosError
-from compat_tests.servers.mesos.install import missing
+from compat_tests.servers.mesos.install import missing, users_differ
 from compat_tests.servers.mesos.specs import AgentSpec
 from compat_tests.servers.mesos.zookeeper import missing_zookeeper
 
-__all__ = ["AgentSpec", "MesosCluster", "MesosError", "missing", "missing_zookeeper"]
+__all__ = ["AgentSpec", "MesosCluster", "MesosError", "missing", "missing_zookeeper", "users_differ"]

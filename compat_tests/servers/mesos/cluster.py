@@ -17,7 +17,7 @@ import requests
 
 from compat_tests.servers.mesos.docker_command import write_docker_command
 from compat_tests.servers.mesos.errors import MesosError
-from compat_tests.servers.mesos.install import install
+from compat_tests.servers.mesos.install import lay_out
 from compat_tests.servers.mesos.ports import check_free, free_port
 from compat_tests.servers.mesos.processes import Keeper, Process
 from compat_tests.servers.mesos.specs import AgentSpec, Flags, arguments
@@ -97,11 +97,11 @@ class MesosCluster:
         """Start everything; return when a master is elected and every agent registered."""
         if self._running is not None:
             raise MesosError("the cluster is started already")
-        self._programs = install() / "libexec"
         self._work_dir = (self._given_work_dir or Path(tempfile.mkdtemp(prefix="mesos-cluster-"))).absolute()
         self.work_dir.mkdir(parents=True, exist_ok=True)
         self.work_dir.chmod(0o755)  # tasks of other users have their sandboxes in it
         self.masters, self.agents = [None] * len(self.masters), [None] * len(self.agents)
+        self._programs = lay_out(self.work_dir / "libexec")
         self._running = Keeper()
         if self._given_work_dir is None:
             self._running.order("remove at the end", path=str(self.work_dir))

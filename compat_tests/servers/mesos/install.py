@@ -7,12 +7,12 @@ does not contain, are scripts over the package `programs`, for a bare Python (-I
 
 from __future__ import annotations
 
-import compileall
 import fcntl
 import hashlib
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +27,7 @@ from compat_tests.servers.mesos.standins import UNVERSIONED, build_standins
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
 PACKAGE = "mesos_programs"  # the name of PROGRAMS where it is installed
+SYSTEM_PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3")  # 3.9 or later will do
 MODULES = {
     "mesos-executor": "command_executor",
     "mesos-default-executor": "default_executor",
@@ -80,6 +81,21 @@ def install() -> Path:
             raise
 
 
+def lay_out(folder: Path) -> Path:
+    """Put the programs into a folder and return it: tasks of any user can reach them there, in a cache they may not."""
+    programs = install() / "libexec"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for program in programs.iterdir():
+        if program.is_dir():
+            shutil.copytree(program, folder / program.name)
+        elif program.name in MODULES:
+            shutil.copy2(program, folder)
+        else:  # the library is found from where the file really is; these run as the cluster's own user
+            (folder / program.name).symlink_to(program)
+    return folder
+
+
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     home.mkdir(parents=True, exist_ok=True)
@@ -89,8 +105,23 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _python() -> str:
-    """Return the interpreter behind a virtual environment: the environment may go away."""
-    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    """Return an interpreter that tasks of any user can run, the one behind our virtual environment when there is none.
+
+    Not the environment's own, for it may go away.
+    """
+    ours = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    return next((path for path in (ours, *SYSTEM_PYTHONS) if os.path.exists(path) and for_all_users(path)), ours)
+
+
+def for_all_users(path: str) -> bool:
+    """Tell whether every user may execute a file."""
+    real = Path(os.path.realpath(path))
+    return all(part.stat().st_mode & 0o001 for part in (real, *real.parents))
+
+
+def users_differ() -> bool:
+    """Tell whether tasks can run as users other than ours: agents may switch to them, and they reach the programs."""
+    return os.geteuid() == 0 and for_all_users(_python())
 
 
 def _digest() -> str:
@@ -119,8 +150,10 @@ def _build(work: Path, libmesos: Path) -> None:
         script = libexec / name
         script.write_text(SCRIPT.format(python=_python(), package=PACKAGE, module=module))
         script.chmod(0o755)
-    if not compileall.compile_dir(modules, quiet=1, stripdir=str(work)):
-        raise MesosError("compiling the executors failed")
+    command = [_python(), "-IS", "-m", "compileall", "-q", "-s", str(work), str(modules)]
+    compiled = subprocess.run(command, capture_output=True, text=True, check=False)
+    if compiled.returncode:
+        raise MesosError(f"compiling the executors failed: {compiled.stdout}{compiled.stderr}")
 
 
 def _build_launcher(libraries: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ from compat_tests.servers.simulated_mesos.launching import accept
 from compat_tests.servers.simulated_mesos.master import Master
 from compat_tests.servers.simulated_mesos.model import Framework, Message, Offer, Task
 from compat_tests.servers.simulated_mesos.reconciling import reconcile, reconcile_one
-from compat_tests.servers.simulated_mesos.shapes import KINDS, Malformed, check_part, roles_error
+from compat_tests.servers.simulated_mesos.shapes import PARTS, Malformed, check_part, framework_of, roles_error
 
 
 class SchedulerApi:
@@ -58,22 +58,20 @@ class SchedulerApi:
     def handle(self, call: Message, request: Request) -> bytes | None:
         """Carry out a call; None when its connection has become a stream."""
         kind = call.get("type")
-        if not isinstance(kind, str) or kind not in KINDS:
+        if not isinstance(kind, str) or kind not in PARTS:
             return answer(400, "Failed to validate scheduler::Call: Expecting 'type' to be present")
         try:
             if kind == "SUBSCRIBE":
                 return self._subscribe(call, request.connection)
-            framework_id = call.get("framework_id")
+            framework_id = framework_of(call)
             if framework_id is None:
                 raise Malformed("Failed to validate scheduler::Call: Expecting 'framework_id' to be present")
-            if not isinstance(framework_id, dict) or not isinstance(framework_id.get("value"), str):
-                raise Malformed("Failed to convert JSON into Call protobuf: 'framework_id' is no id")
             part = check_part(kind, call)
             if kind == "ACKNOWLEDGE" and not is_uuid(part.get("uuid")):
                 raise Malformed("Failed to validate scheduler::Call: Not a valid UUID")
         except Malformed as error:
             return answer(400, str(error))
-        framework = self._master.frameworks.get(framework_id["value"])
+        framework = self._master.frameworks.get(framework_id)
         if framework is None:
             return answer(400, "Framework cannot be found")
         if not framework.connected:
@@ -98,7 +96,7 @@ class SchedulerApi:
         part = check_part("SUBSCRIBE", call)
         info = part["framework_info"]
         own = info.get("id", {}).get("value")
-        named = call.get("framework_id", {}).get("value")
+        named = framework_of(call)
         if own != named:
             text = "'framework_id' differs from 'subscribe.framework_info.id'"
             return answer(400, f"Failed to validate scheduler::Call: {text}")

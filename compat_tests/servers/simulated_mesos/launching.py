@@ -17,7 +17,7 @@ def accept(master: Master, framework: Framework, part: Message) -> None:
     """Carry out an ACCEPT whose operations are all LAUNCH."""
     ids = [str(offer_id["value"]) for offer_id in part.get("offer_ids", [])]
     tasks: list[Message] = [
-        task for operation in part.get("operations", []) for task in operation["launch"].get("task_infos", [])
+        task for operation in part.get("operations", []) for task in operation.get("launch", {}).get("task_infos", [])
     ]
     offers = [framework.offers[offer_id] for offer_id in dict.fromkeys(ids) if offer_id in framework.offers]
     error = _offers_error(framework, ids, offers)

@@ -14,6 +14,7 @@ Reservation = tuple[str, str, str]  # STATIC or DYNAMIC, role, principal or ""
 Key = tuple[str, tuple[Reservation, ...]]
 Ranges = tuple[tuple[int, int], ...]
 
+LARGEST = 1e15  # more than any agent has, and exact in thousandths
 SHARED: tuple[Reservation, ...] = ()
 _SPEC = re.compile(r"(?P<name>\w+)(\((?P<role>[^,)]+)(,(?P<principal>[^)]*))?\))?:(?P<value>.+)")
 
@@ -223,7 +224,9 @@ def from_json(entries: list[dict[str, Any]], role: str) -> Bag:
         key = (name, reservations)
         kind = entry.get("type")
         if kind == "SCALAR":
-            value = entry["scalar"]["value"]
+            value = entry.get("scalar", {}).get("value", 0.0)
+            if not abs(value) < LARGEST:
+                raise InvalidResource(f"Resource '{name}:{value:g}' is invalid: Invalid scalar resource: {value}")
             amount = round(value * 1000)
             if value < 0 or (value > 0 and not amount):
                 shown = f"{value if amount else 0:g}"
@@ -231,7 +234,10 @@ def from_json(entries: list[dict[str, Any]], role: str) -> Bag:
             if amount:
                 scalars[key] = scalars.get(key, 0) + amount
         elif kind == "RANGES":
-            ranges = tuple((int(part["begin"]), int(part["end"])) for part in entry["ranges"].get("range", ()))
+            given = entry.get("ranges", {}).get("range", ())
+            ranges = tuple((int(part["begin"]), int(part["end"])) for part in given)
+            if any(begin > end for begin, end in ranges):
+                raise InvalidResource(f"Resource '{name}' is invalid: Invalid ranges resource: begin > end")
             bag.add(Bag(ranges={key: _merged(ranges)}))
         else:
             raise InvalidResource(f"Resource '{name}' is invalid: the simulator knows SCALAR and RANGES, not {kind}")

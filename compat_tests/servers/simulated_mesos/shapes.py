@@ -2,130 +2,149 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
-
-KINDS = frozenset(
-    [
-        "SUBSCRIBE",
-        "TEARDOWN",
-        "ACCEPT",
-        "DECLINE",
-        "ACCEPT_INVERSE_OFFERS",
-        "DECLINE_INVERSE_OFFERS",
-        "REVIVE",
-        "KILL",
-        "SHUTDOWN",
-        "ACKNOWLEDGE",
-        "ACKNOWLEDGE_OPERATION_STATUS",
-        "RECONCILE",
-        "RECONCILE_OPERATIONS",
-        "MESSAGE",
-        "REQUEST",
-        "SUPPRESS",
-        "UPDATE_FRAMEWORK",
-    ]
-)
-WITHOUT_PART = frozenset(("TEARDOWN", "REVIVE", "SUPPRESS"))
 
 
 class Malformed(ValueError):
     """A body that is no call; the text is the answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A message: the fields that are looked at, and which of them must be there. Others are let through.
+
+    A field is a type of JSON value, another shape, or a list of one of these for a repeated field.
+    """
+
+    fields: dict[str, Any]
+    required: tuple[str, ...] = field(default=())
+
+
+TEXT, NUMBER, FLAG = str, (int, float), bool
+ID = Shape({"value": TEXT}, ("value",))
+RESOURCE = Shape(
+    {
+        "name": TEXT,
+        "type": TEXT,
+        "role": TEXT,
+        "scalar": Shape({"value": NUMBER}, ("value",)),
+        "ranges": Shape({"range": [Shape({"begin": NUMBER, "end": NUMBER}, ("begin", "end"))]}),
+        "allocation_info": Shape({"role": TEXT}),
+        "reservation": Shape({"principal": TEXT}),
+        "reservations": [Shape({"type": TEXT, "role": TEXT, "principal": TEXT})],
+    },
+    ("name", "type"),
+)
+TASK = Shape(
+    {
+        "name": TEXT,
+        "task_id": ID,
+        "agent_id": ID,
+        "resources": [RESOURCE],
+        "command": Shape({"value": TEXT, "shell": FLAG, "arguments": [TEXT]}),
+        "executor": Shape({"executor_id": ID}, ("executor_id",)),
+    },
+    ("name", "task_id", "agent_id"),
+)
+FILTERS = Shape({"refuse_seconds": NUMBER})
+ROLES = Shape({"roles": [TEXT]})
+INVERSE = Shape({"inverse_offer_ids": [ID], "filters": FILTERS})
+FRAMEWORK = Shape(
+    {
+        "user": TEXT,
+        "name": TEXT,
+        "id": ID,
+        "role": TEXT,
+        "roles": [TEXT],
+        "failover_timeout": NUMBER,
+        "capabilities": [Shape({"type": TEXT})],
+    },
+    ("user", "name"),
+)
+OPERATION = Shape({"type": TEXT, "launch": Shape({"task_infos": [TASK]})}, ("type",))
+ANYTHING = Shape({})
+
+PARTS = {
+    "SUBSCRIBE": Shape({"framework_info": FRAMEWORK, "suppressed_roles": [TEXT]}, ("framework_info",)),
+    "TEARDOWN": ANYTHING,
+    "ACCEPT": Shape({"offer_ids": [ID], "operations": [OPERATION], "filters": FILTERS}),
+    "DECLINE": Shape({"offer_ids": [ID], "filters": FILTERS}),
+    "ACCEPT_INVERSE_OFFERS": INVERSE,
+    "DECLINE_INVERSE_OFFERS": INVERSE,
+    "REVIVE": ROLES,
+    "SUPPRESS": ROLES,
+    "KILL": Shape({"task_id": ID, "agent_id": ID}, ("task_id",)),
+    "SHUTDOWN": ANYTHING,
+    "ACKNOWLEDGE": Shape({"agent_id": ID, "task_id": ID, "uuid": TEXT}, ("agent_id", "task_id", "uuid")),
+    "ACKNOWLEDGE_OPERATION_STATUS": ANYTHING,
+    "RECONCILE": Shape({"tasks": [Shape({"task_id": ID, "agent_id": ID}, ("task_id",))]}),
+    "RECONCILE_OPERATIONS": ANYTHING,
+    "MESSAGE": ANYTHING,
+    "REQUEST": ANYTHING,
+    "UPDATE_FRAMEWORK": ANYTHING,
+}
+WITHOUT_PART = frozenset(("TEARDOWN", "REVIVE", "SUPPRESS"))
 _NAMES = {str: "string", int: "number", float: "number", bool: "boolean", list: "array", dict: "object"}
 
 
-def _object(value: Any, field: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        kind = _NAMES.get(type(value), "null")
-        raise Malformed(f"Failed to convert JSON into Call protobuf: Not expecting a JSON {kind} for field '{field}'")
-    return value
+def _refuse(value: Any, name: str) -> Malformed:
+    kind = _NAMES[type(value)]
+    return Malformed(f"Failed to convert JSON into Call protobuf: Not expecting a JSON {kind} for field '{name}'")
 
 
-def _objects(value: Any, field: str) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
-        value = [value]  # Mesos' words are those for a single value
-    return [_object(entry, field) for entry in value]
+def _check(value: Any, kind: Any, name: str, path: str) -> None:
+    if isinstance(kind, Shape):
+        if not isinstance(value, dict):
+            raise _refuse(value, name)
+        conform(value, kind, path)
+    elif not isinstance(value, kind) or (isinstance(value, bool) and kind is not FLAG):
+        raise _refuse(value, name)
 
 
-def _id(parent: dict[str, Any], field: str, path: str, required: bool = True) -> None:
-    if field not in parent:
-        if required:
-            raise Malformed(f"Failed to convert JSON into Call protobuf: Missing required fields: {path}.{field}")
-        return
-    value = _object(parent[field], field).get("value")
-    if value is None:
-        raise Malformed(f"Failed to convert JSON into Call protobuf: Missing required fields: {path}.{field}.value")
-    if not isinstance(value, str):
-        kind = _NAMES.get(type(value), "null")
-        raise Malformed(f"Failed to convert JSON into Call protobuf: Not expecting a JSON {kind} for field 'value'")
+def conform(message: dict[str, Any], shape: Shape, path: str) -> None:
+    """Check a message. Null counts as absent, a single value of a repeated field as a list of it: both are put right.
 
-
-def _ids(part: dict[str, Any], field: str, path: str) -> None:
-    for entry in _objects(part.get(field, []), field):
-        _id({field: entry}, field, path)
-
-
-def _filters(part: dict[str, Any]) -> None:
-    seconds = _object(part.get("filters", {}), "filters").get("refuse_seconds", 0)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        kind = _NAMES.get(type(seconds), "null")
-        raise Malformed(
-            f"Failed to convert JSON into Call protobuf: Not expecting a JSON {kind} for field 'refuse_seconds'"
-        )
-
-
-def _tasks(part: dict[str, Any]) -> None:
-    for operation in _objects(part.get("operations", []), "operations"):
-        for task in _objects(_object(operation.get("launch", {}), "launch").get("task_infos", []), "task_infos"):
-            _id(task, "task_id", "accept.operations.launch.task_infos")
-            _id(task, "agent_id", "accept.operations.launch.task_infos")
-            if not isinstance(task.get("name"), str):
-                raise Malformed(
-                    "Failed to convert JSON into Call protobuf: Missing required fields: "
-                    "accept.operations.launch.task_infos.name"
-                )
-            for resource in _objects(task.get("resources", []), "resources"):
-                value = resource.get("scalar", {"value": 0})
-                if not isinstance(value, dict) or not isinstance(value.get("value"), int | float):
-                    raise Malformed("Failed to convert JSON into Call protobuf: a scalar without a value")
+    Raises Malformed.
+    """
+    for name, kind in shape.fields.items():
+        value = message.get(name)
+        if value is None:
+            message.pop(name, None)
+        elif isinstance(kind, list):
+            if not isinstance(value, list):
+                value = message[name] = [value]
+            for number, entry in enumerate(value):
+                if entry is None:
+                    raise Malformed(f"Failed to convert JSON into Call protobuf: a null in field '{name}'")
+                _check(entry, kind[0], name, f"{path}.{name}[{number}]")
+        else:
+            _check(value, kind, name, f"{path}.{name}")
+    for name in shape.required:
+        if name not in message:
+            raise Malformed(f"Failed to convert JSON into Call protobuf: Missing required fields: {path}.{name}")
 
 
 def check_part(kind: str, call: dict[str, Any]) -> dict[str, Any]:
     """Return the call's part of its kind. Raises Malformed."""
     name = kind.lower()
-    if name not in call:
+    part = call.get(name)
+    if part is None:
         if kind in WITHOUT_PART:
             return {}
         raise Malformed(f"Failed to validate scheduler::Call: Expecting '{name}' to be present")
-    part = _object(call[name], name)
-    if kind in ("ACCEPT", "DECLINE"):
-        _ids(part, "offer_ids", name)
-        _filters(part)
-        _tasks(part)
-    elif kind in ("ACCEPT_INVERSE_OFFERS", "DECLINE_INVERSE_OFFERS"):
-        _ids(part, "inverse_offer_ids", name)
-        _filters(part)
-    elif kind == "KILL":
-        _id(part, "task_id", name)
-        _id(part, "agent_id", name, required=False)
-    elif kind == "ACKNOWLEDGE":
-        _id(part, "task_id", name)
-        _id(part, "agent_id", name)
-    elif kind == "RECONCILE":
-        for task in _objects(part.get("tasks", []), "tasks"):
-            _id(task, "task_id", f"{name}.tasks")
-            _id(task, "agent_id", f"{name}.tasks", required=False)
-    elif kind == "SUBSCRIBE":
-        info = _object(part.get("framework_info", {}), "framework_info")
-        for field in ("user", "name"):
-            if not isinstance(info.get(field), str):
-                raise Malformed(
-                    "Failed to convert JSON into Call protobuf: Missing required fields: "
-                    f"subscribe.framework_info.{field}"
-                )
-        _id(info, "id", "subscribe.framework_info", required=False)
-    return part
+    _check(part, PARTS[kind], name, name)
+    checked: dict[str, Any] = part
+    return checked
+
+
+def framework_of(call: dict[str, Any]) -> str | None:
+    """Return the id of the framework that calls. Raises Malformed."""
+    given = call.get("framework_id")
+    if given is None:
+        return None
+    _check(given, ID, "framework_id", "framework_id")
+    return str(given["value"])
 
 
 def roles_error(info: dict[str, Any]) -> str | None:
