@@ -53,6 +53,7 @@ class SharedCluster(FakeDriver):
     machines: dict[str, Agent] = field(default_factory=dict)
     out: dict[str, tuple[Offer, Millis]] = field(default_factory=dict)
     said: dict[str, int] = field(default_factory=dict)  # how often each thing happened
+    spent: set[str] = field(default_factory=set)  # offers that were used or declined
     suppressed: bool = False
     round: Millis = 0
     unasked: set[str] = field(default_factory=set)  # inverse offers that were not answered
@@ -114,6 +115,7 @@ class SharedCluster(FakeDriver):
         if found is None:
             return None
         offer, since = found
+        self.spent.add(offer_id)
         if self.now() - since > self.hold:
             self.problems.append(f"{offer_id} was held for {self.now() - since} ms")
         machine = self.machines[offer.agent_id]
@@ -156,6 +158,9 @@ class SharedCluster(FakeDriver):
                 self.start(self.post, "")
 
     def _launch(self, launch: Launch) -> None:
+        again = self.spent.intersection(offer.id for offer in launch.offers)
+        if again:
+            self.problems.append(f"{sorted(again)} were used though they had been used or declined")
         offers = [self.give_back(offer.id, launch.refuse_seconds) for offer in launch.offers]
         if None in offers or not self.machines[launch.offers[0].agent_id].up:
             self.note("stale launch")

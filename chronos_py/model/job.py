@@ -22,7 +22,7 @@ class OnUncertain(StrEnum):
     """What to do with a run whose fate cannot be learnt within the time limit."""
 
     SKIP = "skip"  # never risk a second run
-    RERUN = "rerun"  # the retry rule applies
+    RERUN = "rerun"  # try it again, at no cost in retries
 
 
 @dataclass(frozen=True, slots=True)

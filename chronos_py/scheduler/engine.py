@@ -280,7 +280,7 @@ class Engine:
         requests = (
             Request(number, shape, book.runs[number].avoid)
             for number, shape in book.queue.in_order(stuck)
-            if not book.is_aside(number)
+            if not (book.aside and book.is_aside(number))
         )
         down, leaving = self.loop.maintenance(now)
         crowd = not self.loop.policy.keep and len(book.queue) > 2 * LAUNCHES_PER_TURN

@@ -82,3 +82,10 @@ def test_front_page(client):
     assert answer.status_code == 200
     for link in ("/api/docs", "/health"):
         assert f'href="{link}"' in answer.text
+
+
+def test_watchdogs_are_gauges(client, backend):
+    backend.report = {"ready": True, "watchdogs": {"jobs": {"alarm": True}, "offers": {"alarm": False}}}
+    text = client.get("/metrics?format=prometheus").data.decode()
+    assert 'chronos_watchdog{name="jobs"} 1.0' in text
+    assert 'chronos_watchdog{name="offers"} 0.0' in text
