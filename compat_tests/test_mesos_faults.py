@@ -91,6 +91,26 @@ def test_a_leading_master_that_dies_is_followed_by_another(tmp_path):
         rig.finish()
 
 
+def test_zookeeper_may_be_away_for_a_while(tmp_path):
+    lacking = missing_zookeeper()
+    if lacking:
+        pytest.skip(lacking)
+    with a_rig(tmp_path, MesosCluster([BIG], zookeeper=True, master_flags=QUICK)) as rig:
+        rig.work.add_many("job", 5)
+        rig.work.wait_until_running(5)
+        framework_id = rig.framework_id
+        rig.cluster.stop_zookeeper()
+        until(lambda: rig.cluster.masters[0].exit_code() is not None, "the master has ended: it cannot lead")
+        until(lambda: not rig.live, "the server noticed")
+        rig.work.add("due-meanwhile")
+        rig.cluster.start_zookeeper()
+        rig.cluster.start_master()
+        until(lambda: rig.live, "the server is subscribed again")
+        assert rig.framework_id == framework_id
+        rig.cluster.wait_for_agents()
+        rig.finish()
+
+
 # --- agents
 
 
