@@ -332,7 +332,7 @@ class Lifecycle:
         entry = self.book.owner(run)
         self._record_attempt(run, outcome, now, news, reason)
         self._leave_agent(run)
-        reason = reason or (news.message if news else "")
+        reason = reason or (news.message if news and outcome is not Outcome.SUCCESS else "")
         if entry and retry and outcome not in (Outcome.SUCCESS, Outcome.KILLED) and self._another_try(entry, run):
             self._next_attempt(run, now + retry_delay(entry.job, run, self.book.policy.failure_retry))
             self.releaser.settle(entry, now)
