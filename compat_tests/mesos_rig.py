@@ -47,6 +47,12 @@ class Rig:
         found = self.cluster.get("/master/state")["frameworks"]
         return {framework["id"]: framework["active"] for framework in found if framework["name"] == "chronos"}
 
+    def tasks_on(self, host: str) -> int:
+        """Return how many tasks of ours the master knows on an agent, those that have ended left out."""
+        state = self.cluster.get("/master/state")
+        (agent,) = [agent["id"] for agent in state["slaves"] if agent["hostname"] == host]
+        return sum(task["slave_id"] == agent for framework in state["frameworks"] for task in framework["tasks"])
+
     def finish(self, attempts: int | None = 1) -> None:
         """Let all work end; check the ledger, and that one framework of ours is there and takes part."""
         self.work.wait_until_done()

@@ -91,6 +91,26 @@ def test_a_leading_master_that_dies_is_followed_by_another(tmp_path):
         rig.finish()
 
 
+def test_zookeeper_may_be_away_for_a_while(tmp_path):
+    lacking = missing_zookeeper()
+    if lacking:
+        pytest.skip(lacking)
+    with a_rig(tmp_path, MesosCluster([BIG], zookeeper=True, master_flags=QUICK)) as rig:
+        rig.work.add_many("job", 5)
+        rig.work.wait_until_running(5)
+        framework_id = rig.framework_id
+        rig.cluster.stop_zookeeper()
+        until(lambda: rig.cluster.masters[0].exit_code() is not None, "the master has ended: it cannot lead")
+        until(lambda: not rig.live, "the server noticed")
+        rig.work.add("due-meanwhile")
+        rig.cluster.start_zookeeper()
+        rig.cluster.start_master()
+        until(lambda: rig.live, "the server is subscribed again")
+        assert rig.framework_id == framework_id
+        rig.cluster.wait_for_agents()
+        rig.finish()
+
+
 # --- agents
 
 
@@ -130,6 +150,31 @@ def test_a_machine_that_boots_anew_has_lost_its_tasks_and_gets_them_again(tmp_pa
         rig.cluster.start_agent(0)
         rig.finish(attempts=2)
         assert rig.work.begun() == 10
+
+
+def test_tasks_on_a_machine_out_of_reach_go_on_when_it_is_back_in_time(tmp_path):
+    agents = [AgentSpec(hostname=name, resources="cpus:1;mem:2048;disk:4096") for name in "ab"]
+    with a_rig(tmp_path, MesosCluster(agents, master_flags=QUICK)) as rig:
+        rig.work.add_many("job", 10)
+        rig.work.wait_until_running(10)
+        rig.cluster.pause_agent(0)
+        until(lambda: rig.cluster.get("/master/state")["activated_slaves"] == 1, "the master gave the agent up")
+        rig.cluster.resume_agent(0)
+        rig.cluster.wait_for_agents()
+        rig.finish()
+
+
+def test_tasks_on_a_machine_out_of_reach_for_too_long_are_stopped_when_it_is_back(tmp_path):
+    agents = [AgentSpec(hostname=name, resources="cpus:1;mem:2048;disk:4096") for name in "ab"]
+    with a_rig(tmp_path, MesosCluster(agents, master_flags=QUICK), "--unknown_task_timeout", "2") as rig:
+        rig.work.add_many("job", 10)
+        rig.work.wait_until_running(10)
+        rig.cluster.pause_agent(0)
+        until(lambda: {run["host"] for run in rig.server.active_runs()} == {"b"}, "all runs are on the other machine")
+        rig.cluster.resume_agent(0)
+        rig.cluster.wait_for_agents()
+        until(lambda: rig.tasks_on("a") == 0, "the tasks that were given up are stopped")
+        rig.finish(attempts=2)
 
 
 # --- a frozen master

@@ -263,7 +263,8 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
         self.state.subscribed = False
         self._stream_id = None
         if self.state.problem != reason:
-            (log.warning if was else log.info)("no connection to Mesos", reason=reason, master=self.state.master)
+            level = log.info if reason == "stopped" else log.warning
+            level("no connection to Mesos", reason=reason, master=self.state.master)
         self.state.problem = reason
         if was:
             try:

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from chronos_py.drivers.base import OutputChunk
 from chronos_py.drivers.mesos.agents import AgentDirectory
+from chronos_py.drivers.mesos.executors import Executors
 from chronos_py.drivers.mesos.stream import Endpoint
 from chronos_py.drivers.mesos.web import NoAnswer
 from chronos_py.errors import Unavailable, UnknownTask
@@ -37,14 +38,13 @@ class Sandboxes:
         ask: Ask,
         look: Look,
         tls: ssl.SSLContext | None,
-        folders: Callable[[str], tuple[str, str] | None],
+        executors: Executors,
     ) -> None:
-        """`folders` says which executor runs a task and where in its sandbox, None: an executor of the task's own."""
         self._directory = directory
         self._ask = ask
         self._look = look
         self._tls = tls
-        self._folders = folders
+        self._ours = executors
         self._executors: OrderedDict[str, str] = OrderedDict()  # the names of executors of users' own, by task
         self._found: OrderedDict[str, str] = OrderedDict()  # folders that an agent has told, by task
         self._lock = threading.Lock()
@@ -66,7 +66,7 @@ class Sandboxes:
         if found is not None:
             return found
         own = self._executors.get(task_id)
-        executor, inside = self._folders(task_id) or (own or task_id, "")
+        executor, inside = self._ours.folder(task_id) or (own or task_id, "")
         path = f"/frameworks/{framework_id}/executors/{executor}/runs/latest"
         return f"{path}/{inside}" if inside else path
 
@@ -108,12 +108,14 @@ class Sandboxes:
     def _search(self, endpoint: Endpoint, framework_id: str, task_id: str) -> None:
         """Ask the agent for a task's folder. Raises UnknownTask, Unavailable."""
         try:
-            folder = find_folder(self._look(endpoint, "/state"), framework_id, task_id)
+            found = find_executor(self._look(endpoint, "/state"), framework_id, task_id)
         except NoAnswer as error:
             raise Unavailable(f"the agent of {task_id} does not tell where it ran: {error}") from None
-        if folder is None:
+        if found is None:
             raise UnknownTask(task_id)
-        self._remember(self._found, task_id, folder)
+        executor, folder = found
+        inside = self._ours.inside(executor, task_id)
+        self._remember(self._found, task_id, f"{folder}/{inside}" if inside else folder)
 
     def _chunk(
         self, endpoint: Endpoint, framework_id: str, task_id: str, stream: str, offset: int, length: int
@@ -140,8 +142,8 @@ class Sandboxes:
             raise Unavailable(f"the agent of {task_id} gives no output that can be read: {error!r}") from None
 
 
-def find_folder(state: Any, framework_id: str, task_id: str) -> str | None:
-    """Return the sandbox of a task's executor from an agent's /state, None when it is not there."""
+def find_executor(state: Any, framework_id: str, task_id: str) -> tuple[str, str] | None:
+    """Return a task's executor and its sandbox from an agent's /state, None when it is not there."""
     for framework in _entries(state, "frameworks", "completed_frameworks"):
         if framework.get("id") != framework_id:
             continue
@@ -149,7 +151,7 @@ def find_folder(state: Any, framework_id: str, task_id: str) -> str | None:
             tasks = _entries(executor, "tasks", "queued_tasks", "completed_tasks")
             folder = executor.get("directory")
             if isinstance(folder, str) and folder and any(task.get("id") == task_id for task in tasks):
-                return folder
+                return str(executor.get("id", "")), folder
     return None
 
 
