@@ -14,7 +14,7 @@ from chronos_py.drivers.mesos.sandboxes import Sandboxes, find_executor
 from chronos_py.drivers.mesos.stream import Endpoint
 from chronos_py.drivers.mesos.web import NoAnswer
 from chronos_py.errors import Unavailable, UnknownTask
-from chronos_py.executor.info import Setup
+from chronos_py.executor.info import NAME, Setup, output_folder
 
 TASK, OLDER = "ct:2:0:own:", "ct:1:0:own:"
 NEWEST = "/frameworks/f/executors/own/runs/latest"
@@ -78,6 +78,12 @@ def test_after_a_restart_the_agent_is_asked() -> None:
     assert agent.looks == 1
 
 
+def test_after_a_restart_a_task_in_our_executor_is_found_in_its_own_folder() -> None:
+    executors = [{"id": f"{NAME}.1", "directory": "/a", "tasks": [{"id": OLDER}, {"id": TASK}]}]
+    state = {"frameworks": [{"id": "f", "executors": executors}]}
+    assert Agent({f"/a/{output_folder(TASK)}/stdout": b"mine"}, state).read().data == b"mine"
+
+
 def test_an_agent_that_does_not_tell_its_state() -> None:
     agent = Agent({f"{NEWEST}/stdout": b"newest"})
     agent.sandboxes.note(TASK, "own")
@@ -94,5 +100,5 @@ def test_a_task_that_the_agent_does_not_know() -> None:
 @pytest.mark.parametrize(
     "state", [None, [], {"frameworks": 3}, {"frameworks": [3, {"id": "f", "executors": [{"directory": 3}, None]}]}]
 )
-def test_a_state_that_makes_no_sense_has_no_folder(state: Any) -> None:
+def test_a_state_that_makes_no_sense_tells_nothing(state: Any) -> None:
     assert find_executor(state, "f", TASK) is None
