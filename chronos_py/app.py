@@ -16,7 +16,7 @@ import structlog
 from chronos_py.api import create_app
 from chronos_py.api.auth import with_credentials
 from chronos_py.api.backend import ApiSettings
-from chronos_py.api.executor import with_executor
+from chronos_py.api.executor import PREFIX, with_executor
 from chronos_py.api.transport import closing
 from chronos_py.clock import SystemClock
 from chronos_py.config import BadSetting, Settings
@@ -25,6 +25,7 @@ from chronos_py.drivers.local import LocalDriver, detect_resources
 from chronos_py.election import SoleLeader
 from chronos_py.errors import StoreUnavailable
 from chronos_py.executor.archive import build as build_executor
+from chronos_py.executor.info import Setup
 from chronos_py.metrics import CountingOutbox, Metrics, counting
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.job import CatchUp
@@ -126,12 +127,21 @@ def mesos_driver(settings: Settings, port: int) -> Driver:
                 reserved_first=settings.resource_order == "reserved",
                 tls=settings.mesos_tls,
                 ca_file=settings.mesos_ca_file,
+                executor=Setup(uri=_executor_uri(settings, port), cache=False),
+                own_executor=settings.executor == "chronos-py",
             )
         )
     except ValueError as error:
         raise BadSetting("master", settings.master, str(error)) from None
     except OSError as error:  # that the TLS context is made from
         raise BadSetting("mesos_ca_file", settings.mesos_ca_file, str(error)) from None
+
+
+def _executor_uri(settings: Settings, port: int) -> str:
+    """Return where agents fetch our executor, empty when it is installed on them."""
+    if settings.executor_uri == "installed":
+        return ""
+    return str(settings.executor_uri) or f"http://{settings.host}:{port}{PREFIX}{build_executor().name}"
 
 
 def _secret(file: str) -> str:

@@ -171,6 +171,10 @@ FLAGS: tuple[Flag, ...] = (
           "offers are asked for", unit="ms", lowest=0, highest=60_000),
     _ours("resource_order", "text", "shared", "which resources of an offer are taken first: those that are anybody's, "
           "or those reserved for our role", choices=("shared", "reserved")),
+    _ours("executor", "text", "mesos", "what runs command tasks on Mesos: Mesos' own executor, one for each task, or "
+          "ours, one for all tasks of a user on an agent; a job's executor wins", choices=("mesos", "chronos-py")),
+    _ours("executor_uri", "text", "", "where agents fetch our executor; default: from this server; "
+          "installed: chronos-py is on the agents"),
     _ours("mesos_tls", "flag", False, "speak HTTPS with masters found over zk://, and with agents"),
     _ours("mesos_ca_file", "text", "", "PEM file of the authorities behind Mesos' certificates; default: the system's"),
     _ours("mesos_gpus", "flag", False, "ask for offers of agents with GPUs too"),

@@ -6,13 +6,11 @@ is handled in one, and stored with one durable commit; only then are effects car
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -24,6 +22,7 @@ from chronos_py.election import Leadership, SoleLeader
 from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable
 from chronos_py.feed import Subscription
 from chronos_py.inbox import Inbox, Posted, answer
+from chronos_py.loading import Loader, no_collection
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.messages import (
     Decline,
@@ -39,9 +38,9 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.run import Outcome
 from chronos_py.model.view import View, Waiting
-from chronos_py.persistence.base import JobStore, Quarantined, Snapshot
-from chronos_py.scheduler.book import Aside, Policy, Turn
-from chronos_py.scheduler.engine import Engine, valid_counters
+from chronos_py.persistence.base import JobStore
+from chronos_py.scheduler.book import Policy, Turn
+from chronos_py.scheduler.engine import Engine
 from chronos_py.scheduler.offers import OfferLoop
 
 log = structlog.get_logger(__name__)
@@ -49,8 +48,6 @@ log = structlog.get_logger(__name__)
 LONGEST_SLEEP_S = 1.0  # the clock may be set while we sleep
 PACE_S = 0.02  # news of tasks that comes faster than this is taken together: each commit is a sync of the disk
 LONGEST_BACK_OFF_S = 10.0
-SHOWN = 20  # jobs and runs set aside that /health names
-SET_ASIDE = 10_000  # more of them mean that something else is wrong
 SAMPLES = 1028  # durations kept per job, as many as Chronos's histograms hold
 
 
@@ -130,8 +127,7 @@ class Service:
         self._engine = Engine(self._policy)
         self._loop = self._engine.loop  # the offers as they were before the turn
         self._stale: tuple[str, ...] = ()  # offers that came in a turn that did not count
-        self._aside: dict[str | int, Aside] = {}  # outlives the engines that could not handle them
-        self._aside_now: set[str | int] = set()  # set aside in the turn under way
+        self._loader = Loader(self._policy, clock)
         self._alarms: dict[str, bool] = {}
         self._epoch = 0
         self._samples: dict[str, deque[int]] = {}
@@ -246,7 +242,7 @@ class Service:
                 name: {"alarm": watch.alarm, "since": watch.since, "reason": watch.reason}
                 for name, watch in sorted(self._engine.watchdogs.states.items())
             },
-            "setAside": {str(key): aside.reason for key, aside in list(self._aside.items())[:SHOWN]},
+            "setAside": self._loader.shown,
         }
 
     # --- the thread
@@ -314,16 +310,16 @@ class Service:
     def _take_over(self) -> None:
         """Become the writer, read everything, and tell the driver what to ask after."""
         self._epoch = self._store.open_epoch()
-        self._aside_now.clear()
+        self._loader.begin()
         stale = {**dict.fromkeys(self._stale), **self._loop.held, **self._engine.loop.held}
         self._stale = tuple(stale)
         self._engine = Engine(self._policy)  # the old one goes before the new one comes: there is room for one
         with no_collection():
             snapshot = self._store.load()
-            engine = self._loaded(snapshot)
+            self._engine = engine = self._loader.engine(snapshot)
             self._publish_all(snapshot.quarantined)
         framework_id = str(snapshot.meta.get("framework_id", ""))
-        if self._driver_started:
+        if self._driver_started and self.driver.status().live:  # else it posts DriverReady itself once it is
             engine.handle(DriverReady(), self._clock.now())
             if stale:  # they went with a turn that did not count
                 engine.book.effect(Decline(tuple(stale), 0.0))
@@ -407,7 +403,7 @@ class Service:
     def _handle(self, posted: list[Posted]) -> Results:
         """Let the engine take all events and what is due. An event that it cannot digest is set aside, and the turn
         begun again from the store without it: one bad event must not stop the others."""
-        self._aside_now.clear()
+        self._loader.begin()
         while True:
             results, item = list[tuple[Posted, Any, BaseException | None]](), None
             self._loop = self._engine.loop.copy()
@@ -423,51 +419,21 @@ class Service:
                 return results
             except Exception as error:
                 if item is None:
-                    key = self._engine.at_work
-                    run = self._engine.book.runs.get(key) if isinstance(key, int) else None
-                    self._set_aside(key, run.job if run else str(key), error)
+                    self._loader.set_aside(self._engine, None, error)
                 else:
                     log.exception("an event could not be handled and is left out", event_type=type(item.event).__name__)
                     answer(item, None, error)
                     posted = [other for other in posted if other is not item]
                 self._reload(self._loop)
 
-    def _set_aside(self, key: str | int | None, job: str, error: Exception) -> None:
-        """Leave a job or run alone whose time cannot be taken, so that all others go on. Raises the error again when
-        it is nobody's, or has come though they are left alone."""
-        if key is None or key in self._aside_now or len(self._aside) >= SET_ASIDE:
-            raise error
-        log.error("set aside: could not be handled, until its job is changed", key=key, exc_info=error)
-        self._aside_now.add(key)
-        self._aside[key] = Aside(job, f"{type(error).__name__}: {error}"[:500], self._clock.now())
-
     def _reload(self, loop: OfferLoop) -> None:
         """Forget what the turn has done so far: read the engine's state again."""
         before = self._engine
         with no_collection():
-            engine = self._loaded(self._store.load())
+            self._engine = engine = self._loader.engine(self._store.load())
         engine.loop, engine.watchdogs, engine.driver_ready = loop, before.watchdogs, before.driver_ready
         if engine.driver_ready:
             engine.reconciler.resume(before.reconciler)
-
-    def _loaded(self, snapshot: Snapshot) -> Engine:
-        """Make an engine from what the store holds; whatever it cannot take over is set aside."""
-        if "counters" in snapshot.meta and not valid_counters(snapshot.meta):
-            text = f"are not whole numbers: {str(snapshot.meta['counters'])[:200]}"
-            snapshot.quarantined.append(Quarantined("meta", "counters", text))
-            log.error("a stored record cannot be used", kind="meta", key="counters", reason=text)
-        while True:
-            engine = Engine(self._policy)
-            engine.book.aside, engine.book.aside_now = self._aside, self._aside_now
-            self._engine = engine
-            try:
-                now = self._clock.now()
-                engine.load(snapshot.jobs, snapshot.states, snapshot.runs, snapshot.meta, snapshot.outbox, now)
-                return engine
-            except Exception as error:
-                key = engine.at_work
-                run = snapshot.runs.get(key) if isinstance(key, int) else None
-                self._set_aside(key, run.job if run else str(key), error)
 
     # --- after the commit
 
@@ -545,17 +511,6 @@ class Service:
     def history_written(self, up_to: int) -> None:
         """Note that history has all records up to this number: the job store may forget them."""
         self.post(HistoryWritten(up_to))
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Hold garbage collection while a great many objects are made that all stay, and leave those out of it after."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _log_notice(notice: Notify) -> None:

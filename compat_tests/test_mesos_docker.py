@@ -32,8 +32,8 @@ def engine() -> Iterator[DockerEngine]:
 def scheduler(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, engine: DockerEngine
 ) -> Iterator[Scheduler]:
-    with_docker = {"attributes": "docker:yes", "docker_host": engine.host}
-    agents = [AgentSpec(hostname="d1", **with_docker), AgentSpec(hostname="d2", **with_docker), AgentSpec(hostname="p")]
+    agents = [AgentSpec(hostname=host, attributes="docker:yes", docker_host=engine.host) for host in ("d1", "d2")]
+    agents.append(AgentSpec(hostname="p"))
     with (
         MesosCluster(agents, master_flags={"allocation_interval": "100ms"}) as cluster,
         serving(request, tmp_path_factory.mktemp("server"), cluster) as scheduler,

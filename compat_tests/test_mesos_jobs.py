@@ -10,7 +10,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from compat_tests.dialects import V2, V3, eventually
+from compat_tests.dialects import FAR, V2, V3, eventually
 from compat_tests.mesos_jobs import PATIENCE_S, Scheduler, serving
 from compat_tests.servers.mesos import AgentSpec, MesosCluster, missing, users_differ
 
@@ -64,15 +63,6 @@ def website(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, st
         thread.join()
 
 
-@pytest.fixture
-def shared_folder(tmp_path: Path) -> Path:
-    """A folder that tasks of any user can use."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    tmp_path.chmod(0o777)
-    return tmp_path
-
-
 def another_user() -> str:
     """Return a user that tasks can run as, not ours where that is possible."""
     known = "nobody" in {entry.pw_name for entry in pwd.getpwall()}
@@ -109,7 +99,6 @@ def fails(code: int, attempts: int) -> Check:
 def kinds(folder: Path, website: tuple[Path, str]) -> dict[str, tuple[dict[str, Any], Check]]:
     """Return fields of a job and what must become of it, by a word for the kind."""
     (folder / "note.txt").write_text("from a file\n")
-    (folder / "note.txt").chmod(0o644)
     (website[0] / "page.txt").write_text("from a server\n")
     variables = [{"name": "COLOUR", "value": "two words"}, {"name": "HOST", "value": "not this"}]
     told = 'echo "$CHRONOS_RESOURCE_CPU $CHRONOS_RESOURCE_MEM $CHRONOS_RESOURCE_DISK"'
@@ -127,7 +116,7 @@ def kinds(folder: Path, website: tuple[Path, str]) -> dict[str, tuple[dict[str, 
         ),
         "file": ({"command": "cat note.txt", "uris": [f"file://{folder}/note.txt"]}, says("from a file\n")),
         "web": ({"command": "cat page.txt", "uris": [f"{website[1]}/page.txt"]}, says("from a server\n")),
-        "user": ({"command": "id -un", "runAsUser": another_user()}, says(f"{another_user()}\n")),
+        "user": ({"command": "id -un > mine; cat mine", "runAsUser": another_user()}, says(f"{another_user()}\n")),
         "needs": ({"command": told, "cpus": 1.5, "mem": 300, "disk": 500}, says("1.5 300.0 500.0\n")),
         "failing": ({"command": "exit 3", **soon}, fails(3, 3)),
         "recovering": (
@@ -137,26 +126,23 @@ def kinds(folder: Path, website: tuple[Path, str]) -> dict[str, tuple[dict[str, 
     }
 
 
-def in_seconds(seconds: float) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def add_dag(scheduler: Scheduler, stem: str, file: Path) -> list[str]:
     """Create a root, two children and their common child; each writes its name into the file."""
     root, left, right, last = (f"{stem}-{part}" for part in ("root", "left", "right", "last"))
     fields = {"retries": 0, "cpus": 0.2}
     command = f"echo $CHRONOS_JOB_NAME >> {file}"
-    scheduler.add(root, V2, command=command, schedule=f"R1/{in_seconds(6)}/PT24H", **fields)
+    scheduler.add(root, V2, command=command, schedule=FAR, **fields)
     scheduler.add(left, V3, command=command, parents=[root], **fields)
     scheduler.add(right, V2, command=command, parents=[root], **fields)
     scheduler.add(last, V3, command=command, parents=[left, right], **fields)
+    scheduler.add(root, V2, command=command, **fields)  # now that its children are there
     return [root, left, right, last]
 
 
 @pytest.mark.timeout(240)
-def test_two_hundred_mixed_jobs_come_to_their_right_ends(scheduler, website, shared_folder):
-    wanted = kinds(shared_folder, website)
-    dags = [add_dag(scheduler, f"dag{number}", shared_folder / f"dag{number}") for number in range(DAGS)]
+def test_two_hundred_mixed_jobs_come_to_their_right_ends(scheduler, website, tmp_path):
+    wanted = kinds(tmp_path, website)
+    dags = [add_dag(scheduler, f"dag{number}", tmp_path / f"dag{number}") for number in range(DAGS)]
     names = [name for dag in dags for name in dag]
     for number in range(PORTION):
         for kind, (fields, _) in wanted.items():
@@ -174,7 +160,7 @@ def test_two_hundred_mixed_jobs_come_to_their_right_ends(scheduler, website, sha
         else:
             assert by_job[name]["outcome"] == "success", by_job[name]
     for number, (root, left, right, last) in enumerate(dags):
-        order = (shared_folder / f"dag{number}").read_text().split()
+        order = (tmp_path / f"dag{number}").read_text().split()
         assert (order[0], {*order[1:3]}, order[3:]) == (root, {left, right}, [last])
         assert sorted(by_job[last]["causes"]) == sorted([by_job[left]["run"], by_job[right]["run"]])
     for listed in (scheduler.jobs(V2), scheduler.jobs(V3)):
@@ -194,8 +180,8 @@ def test_a_url_is_fetched_and_run(scheduler, website):
 # --- what goes wrong
 
 
-def test_a_job_that_fails_on_one_agent_is_tried_on_another(scheduler, shared_folder):
-    file = shared_folder / "first"
+def test_a_job_that_fails_on_one_agent_is_tried_on_another(scheduler, tmp_path):
+    file = tmp_path / "first"
     command = f'test -e {file} || {{ echo "$HOST" > {file}; exit 1; }}; test "$HOST" != "$(cat {file})"'
     for number in range(3):
         name = scheduler.add(f"elsewhere-{number}", command=command, retries=1, retryDelay=0.1)
@@ -227,9 +213,9 @@ def test_a_job_larger_than_any_agent_waits_and_says_why(scheduler):
     scheduler.delete("huge")
 
 
-def test_a_task_that_mesos_refuses_fails_with_its_message(scheduler, shared_folder):
+def test_a_task_that_mesos_refuses_fails_with_its_message(scheduler, tmp_path):
     """Two executors of one name that are not alike: the master answers TASK_ERROR."""
-    script = an_executor(shared_folder)
+    script = an_executor(tmp_path)
     fields = {"taskInfoData": "wait", "concurrent": True, "retries": 0}
     scheduler.add("alike", executor=script, constraints=[["hostname", "EQUALS", "a"]], **fields)
     scheduler.started("alike")
@@ -238,9 +224,9 @@ def test_a_task_that_mesos_refuses_fails_with_its_message(scheduler, shared_fold
         retryDelay=0.1,
     )  # fmt: skip
     run = scheduler.ended("alike")
-    assert (run["outcome"], run["attempts"]) == ("failed", 1), "no other try would do better"
+    assert (run["outcome"], run["attempts"]) == ("failed", 3), run  # on another agent it could do better
     last = run["attemptList"][-1]
-    assert (last["state"], last["reason"]) == ("TASK_ERROR", "REASON_TASK_INVALID"), last
+    assert (last["state"], last["reason"]) == ("TASK_ERROR", "TASK_INVALID"), last
     assert "ExecutorInfo" in run["reason"], run
     scheduler.kill("alike")
 
@@ -302,8 +288,8 @@ def test_one_run_is_killed_by_its_number(scheduler):
 # --- output
 
 
-def test_output_is_followed_from_the_first_line_to_the_end(scheduler, shared_folder):
-    gate = shared_folder / "gate"
+def test_output_is_followed_from_the_first_line_to_the_end(scheduler, tmp_path):
+    gate = tmp_path / "gate"
     command = f"echo first; while ! test -e {gate}; do sleep 0.05; done; echo last; echo wrong >&2"
     scheduler.add("talker", command=command)
     scheduler.started("talker")
@@ -385,8 +371,8 @@ def an_executor(folder: Path) -> str:
     return str(script)
 
 
-def test_a_job_with_an_executor_of_its_own(scheduler, shared_folder):
-    script = an_executor(shared_folder)
+def test_a_job_with_an_executor_of_its_own(scheduler, tmp_path):
+    script = an_executor(tmp_path)
     variables = [{"name": "COLOUR", "value": "red"}]
     scheduler.add("own", V2, executor=script, taskInfoData="some data", environmentVariables=variables, retries=0)
     run = scheduler.ended("own")
@@ -399,8 +385,8 @@ def test_a_job_with_an_executor_of_its_own(scheduler, shared_folder):
     assert "data some data colour red\n" in scheduler.output("own")
 
 
-def test_a_task_of_an_executor_of_its_own_is_killed(scheduler, shared_folder):
-    scheduler.add("own-waits", executor=an_executor(shared_folder), taskInfoData="wait", retries=0)
+def test_a_task_of_an_executor_of_its_own_is_killed(scheduler, tmp_path):
+    scheduler.add("own-waits", executor=an_executor(tmp_path), taskInfoData="wait", retries=0)
     scheduler.started("own-waits")
     scheduler.kill("own-waits")
     run = scheduler.ended("own-waits")

@@ -17,7 +17,7 @@ from compat_tests.servers.mesos import AgentSpec, MesosCluster, missing
 pytestmark = pytest.mark.external
 
 EQUAL_JOBS = 90
-FAIREST, FAIR = 1.0, 0.95
+FAIR = 0.95  # of Jain's index
 HOSTS = ("a", "b", "c")
 LONG_S = 3600.0
 
@@ -71,9 +71,9 @@ def test_equal_jobs_are_spread_evenly(scheduler):
     assert {run["outcome"] for run in runs} == {"success"}
     used: dict[str, float] = dict.fromkeys(HOSTS, 0.0)
     for run in runs:
-        used[run["host"]] += seconds_of(run) * 1
+        used[run["host"]] += seconds_of(run)  # of one core
     assert sum(used.values()) >= EQUAL_JOBS
-    assert FAIR <= jain(list(used.values())) <= FAIREST, used
+    assert jain(list(used.values())) >= FAIR, used
 
 
 # --- constraints

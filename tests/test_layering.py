@@ -14,7 +14,7 @@ PACKAGE = ROOT / "chronos_py"
 ORDER = """
 errors < clock | config | logs < model < executor
 < scheduler | persistence | drivers | notify | election | metrics | inbox | feed
-< service < api | ui | examples < app < serving < cli < __main__
+< loading < service < api | ui | examples < app < serving < cli < __main__
 """
 LEVELS = {part.strip(): level for level, parts in enumerate(ORDER.split("<")) for part in parts.split("|")}
 

@@ -23,7 +23,8 @@ class Setup:
     """How agents come by the executor and start it. With `uri`, they fetch that file (see `archive`), keep it in their
     cache if told so, and run it with `python`; without, chronos-py is installed on them and `command` starts it.
 
-    `resources` are the executor's own, beside those of its tasks; Mesos counts them once for each executor.
+    `resources` are the executor's own, beside those of its tasks; Mesos counts them once for each executor, and refuses
+    a task whose offer has no room for both. None by default, then, as for Mesos's command executor: it takes 15 MiB.
     """
 
     uri: str = ""
@@ -31,7 +32,7 @@ class Setup:
     python: str = "python3"
     command: str = "chronos-py executor"
     options: Options = field(default_factory=Options)
-    resources: Resources = field(default_factory=lambda: Resources.of(cpus=0.1, mem=64))
+    resources: Resources = field(default_factory=Resources)
 
 
 def uses_own_executor(task: Task, *, by_default: bool = False) -> bool:

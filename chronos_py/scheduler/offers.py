@@ -3,11 +3,13 @@
 With `keep` (a cluster that is ours alone) offers are simply held. Otherwise, after each placement round:
 
 * for work that is *near* (due within `hold`) just enough offers are held: the least loaded places first, until they
-  cover twice what it needs and each of its shapes fits somewhere; the rest is declined at once;
+  cover twice what it needs, each of its shapes fits somewhere and each task could have a place of its own, or nothing
+  would be left to balance; the rest is declined at once;
 * no offer is held longer than `hold`;
 * while nothing waits and nothing is near, all are declined, and offers suppressed once nothing is to come soon;
 * work that fits on nothing that is held asks for offers (revive): once for each shape, and again when an offer that
-  would have done has gone without it. Revives come from a bucket of BURST that gains one every `min_revive_interval`.
+  would have done has gone without it; so does near work of more tasks than there are places held, while declined ones
+  stay away. Revives come from a bucket of BURST that gains one every `min_revive_interval`.
 
 A declined or left-over offer stays away for `refuse` seconds, but never beyond the time when offers are needed for
 work that is already in sight, and no longer than SHORT when it could have been used or no revive is left that would
@@ -79,6 +81,7 @@ class OfferLoop:
         self._outages: dict[str, Outage] = {}
         self._credit = BURST * policy.min_revive_interval
         self._now: Millis | None = None
+        self._away_until: Millis = 0  # when the last of the declined offers may come again
 
     def copy(self) -> OfferLoop:
         """Return the loop as it is now, for when a turn is begun again."""
@@ -86,6 +89,7 @@ class OfferLoop:
         twin.held, twin._since, twin._asked = dict(self.held), dict(self._since), set(self._asked)
         twin.suppressed, twin.wake, twin.last_offer = self.suppressed, self.wake, self.last_offer
         twin._outages, twin._credit, twin._now = dict(self._outages), self._credit, self._now
+        twin._away_until = self._away_until
         return twin
 
     # --- what comes
@@ -188,7 +192,7 @@ class OfferLoop:
         self._asked.intersection_update(wanted)
         self.wake = self._next_look(demand, now)
         if wanted or demand.more:
-            self._call(wanted, told, now)
+            self._call(wanted, near.total(), told, now)
         elif not self.suppressed and not demand.coming:
             if self._credit >= self.policy.min_revive_interval:
                 self.suppressed = True
@@ -197,10 +201,13 @@ class OfferLoop:
                 self._wake_at(self._refilled(now))
         return told
 
-    def _call(self, wanted: list[Shape], told: list[Asking], now: Millis) -> None:
+    def _call(self, wanted: list[Shape], tasks: int, told: list[Asking], now: Millis) -> None:
         """Ask for offers if something wants them, or be woken when that is allowed."""
         places = list(self._usable_places(now).values())
-        missing = [s for s in wanted if s not in self._asked and not any(fits(s, offers) for offers in places)]
+        narrow = len(places) < tasks and self._away_until > now + int(SHORT_S * 1000)
+        missing = [
+            s for s in wanted if s not in self._asked and (narrow or not any(fits(s, offers) for offers in places))
+        ]
         if not (missing or self.suppressed):
             return
         if self._credit < self.policy.min_revive_interval:
@@ -209,6 +216,7 @@ class OfferLoop:
         self._credit -= self.policy.min_revive_interval
         self.suppressed = False
         self._asked.update(wanted)
+        self._away_until = 0
         told.append(Revive())
 
     def _declines(self, demand: Demand, near: Counter[Shape], now: Millis) -> list[Decline]:
@@ -224,6 +232,7 @@ class OfferLoop:
                         self._drop(offer)
                     else:
                         self.use([offer])
+                self._away_until = max(self._away_until, now + int(limit * 1000))
                 declines.append(Decline(tuple(ids), limit))
         return declines
 
@@ -236,6 +245,7 @@ class OfferLoop:
             for _ in range(2 * count):
                 twice = twice + shape.need
         homeless, room, kept = set(near), Resources(), set[str]()
+        tasks, chosen = near.total(), 0
         _, leaving = self.maintenance(now)
         loads = sorted(
             (place.agent in leaving, _load(offers), place) for place, offers in self._usable_places(now).items()
@@ -243,13 +253,14 @@ class OfferLoop:
         places = self.places()
         for _, _, place in loads:
             offers = places[place]
-            covered = room.covers(twice)
+            covered = room.covers(twice) and chosen >= tasks
             if covered and not homeless:
                 break
             housed = [shape for shape in (homeless if covered else near) if fits(shape, offers)]
             if housed:
                 homeless.difference_update(housed)
                 room = room + _room(offers)
+                chosen += 1
                 kept.update(offer.id for offer in offers)
         return kept
 

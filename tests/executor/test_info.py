@@ -60,7 +60,8 @@ def test_what_a_task_is_told_to_run():
 
 
 def test_an_executor_that_is_fetched():
-    setup = Setup(uri="http://host:4400/executor/x.pyz", options=Options(idle_exit=60))
+    uri = "http://host:4400/executor/x.pyz"
+    setup = Setup(uri=uri, options=Options(idle_exit=60), resources=Resources.of(cpus=0.1, mem=64))
     info = executor_info("f", "batch", setup)
     command = info["command"]
     assert command["uris"] == [{"value": setup.uri, "executable": False, "extract": False, "cache": True}]

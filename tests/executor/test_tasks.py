@@ -126,6 +126,27 @@ def test_a_task_that_ends_well_when_told_to_is_killed_all_the_same(agent, start)
     assert status["message"] == "Command exited with status 0"
 
 
+def test_what_a_shell_runs_has_its_grace_though_the_shell_has_none(agent, start):
+    executing = start()
+    careful = "trap 'sleep 0.3; echo cleaned; exit' TERM; echo $$ > ready; while :; do sleep 0.05; done"
+    (executing.sandbox / "careful.sh").write_text(careful)
+    (executing.sandbox / "stubborn.sh").write_text("trap '' TERM; echo $$ > ready; while :; do sleep 0.05; done")
+    for name in ("careful", "stubborn"):
+        agent.shell(name, f"sh ../../{name}.sh; echo after")
+        settled("ready", partial(has_text, executing.sandbox / "tasks" / name / "ready"))
+    agent.kill("careful", 1000)
+    status = agent.wait_state("careful", "TASK_KILLED")
+    assert status["message"] == "Command terminated with signal Terminated"
+    assert executing.output("careful") == "cleaned\n"
+    agent.kill("stubborn", 0.3)
+    agent.wait_state("stubborn", "TASK_KILLED")
+    settled("gone", partial(gone, int(executing.output("stubborn", "ready"))))
+
+
+def has_text(path: Path) -> bool:
+    return path.is_file() and bool(path.read_text().strip())
+
+
 def test_the_time_limit(agent, start):
     start()
     agent.shell("late", "sleep 1000", max_completion_time={"nanoseconds": 100_000_000})

@@ -10,6 +10,7 @@ import structlog
 
 from chronos_py.drivers.base import Post
 from chronos_py.drivers.mesos.agents import AgentDirectory
+from chronos_py.drivers.mesos.executors import Executors
 from chronos_py.drivers.mesos.offers import read_inverse_offer, read_offer
 from chronos_py.drivers.mesos.sender import Route, Sender
 from chronos_py.drivers.mesos.statuses import read_status
@@ -36,12 +37,14 @@ class Callbacks:
         tell: Post,
         sender: Sender,
         directory: AgentDirectory,
+        executors: Executors,
         headers: dict[str, str],
         monotonic: Callable[[], float],
     ) -> None:
         self._tell = tell
         self._sender = sender
         self._directory = directory
+        self._executors = executors
         self._headers = headers
         self._monotonic = monotonic
 
@@ -90,6 +93,7 @@ class Callbacks:
     def statusUpdate(self, link: Link, status: dict[str, Any]) -> None:
         del link
         update = read_status(status)
+        self._executors.note(update.task_id, status.get("executor_id"))
         self._tell(replace(update, host=self._directory.get(update.agent_id).host))
 
     def operationStatusUpdate(self, link: Link, status: dict[str, Any]) -> None:

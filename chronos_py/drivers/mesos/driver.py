@@ -16,6 +16,7 @@ from chronos_py.drivers.mesos import calls
 from chronos_py.drivers.mesos.agents import AgentDirectory
 from chronos_py.drivers.mesos.callbacks import Callbacks
 from chronos_py.drivers.mesos.connection import Answer
+from chronos_py.drivers.mesos.executors import Executors
 from chronos_py.drivers.mesos.launches import Launches
 from chronos_py.drivers.mesos.link import Link, LinkState
 from chronos_py.drivers.mesos.masters import find_masters
@@ -63,9 +64,10 @@ class MesosDriver:
         settings = self.settings
         self._masters = find_masters(settings.master, self._tls)
         self._directory = AgentDirectory(self._get)
-        self._sandboxes = Sandboxes(self._directory, self._ask_agent, self._tls, lambda task_id: None)
+        self._executors = Executors(settings.executor, by_default=settings.own_executor)
+        self._sandboxes = Sandboxes(self._directory, self._ask_agent, self._get, self._tls, self._executors)
         self._sender = Sender(settings.call_timeout, settings.queue_limit, self._call_failed)
-        self._launches = Launches(settings, self._tell, self._sender.give)
+        self._launches = Launches(settings, self._executors, self._tell, self._sender.give)
 
     # --- the protocol
 
@@ -73,7 +75,7 @@ class MesosDriver:
         self._post = post
         self._make_parts()
         self._link = Link(
-            Callbacks(self._tell, self._sender, self._directory, self._headers, self._monotonic),
+            Callbacks(self._tell, self._sender, self._directory, self._executors, self._headers, self._monotonic),
             _framework(self.settings, framework_id),
             self._masters,
             self._headers,
@@ -131,6 +133,9 @@ class MesosDriver:
     def _calls(self, effect: DriverEffect, link: Link) -> Iterator[Call]:
         match effect:
             case Launch():
+                for task in effect.tasks:
+                    if task.executor:
+                        self._sandboxes.note(task.id, task.job)  # the executor's id, see tasks.task_info
                 yield self._launches.call(effect, lambda: self._framework_id)
             case Acknowledge():
                 yield self._call(lambda: link.acknowledgeStatusUpdate(calls.acknowledgement(effect.update)))

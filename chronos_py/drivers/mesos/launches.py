@@ -9,6 +9,7 @@ import structlog
 
 from chronos_py.drivers.mesos.amounts import Bag, NotEnough
 from chronos_py.drivers.mesos.connection import Answer
+from chronos_py.drivers.mesos.executors import Executors
 from chronos_py.drivers.mesos.sender import Call
 from chronos_py.drivers.mesos.settings import MesosSettings
 from chronos_py.drivers.mesos.tasks import BadTask, task_info
@@ -28,11 +29,13 @@ class Launches:
     def __init__(
         self,
         settings: MesosSettings,
+        executors: Executors,
         tell: Callable[[StatusUpdate], None],
         again: Callable[[Call], object],
     ) -> None:
         """`again` queues a further call."""
         self._settings = settings
+        self._executors = executors
         self._tell = tell
         self._again = again
 
@@ -83,19 +86,19 @@ class Launches:
         bag = Bag([resource for offer in launch.offers for resource in offer.detail.resources])
         for task in tasks:
             try:
-                yield task_info(
-                    task,
-                    bag,
-                    launch.offers[0].agent_id,
-                    framework_id=framework_id,
-                    reserved_first=self._settings.reserved_first,
-                )
+                yield self._info(task, bag, launch.offers[0].agent_id, framework_id)
             except BadTask as error:
                 told.add(task.id)
                 self._say(launch, task, "TASK_ERROR", "TASK_INVALID", f"it cannot be launched: {error}")
             except NotEnough as error:  # of ports that it wants by number: another agent may have them
                 told.add(task.id)
                 self._dropped(launch, (task,), str(error))
+
+    def _info(self, task: Task, bag: Bag, agent_id: str, framework_id: str) -> dict[str, Any]:
+        first = self._settings.reserved_first
+        plain = self._executors.plain(task)
+        info = task_info(plain, bag, agent_id, framework_id=framework_id, reserved_first=first)
+        return self._executors.dressed(task, info, framework_id) if self._executors.chosen(task) else info
 
     def _dropped(self, launch: Launch, tasks: tuple[Task, ...], message: str) -> None:
         for task in tasks:

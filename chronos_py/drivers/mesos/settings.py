@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from chronos_py.executor.info import Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +12,8 @@ class MesosSettings:
     """How to register and how patient to be; all times in seconds.
 
     `master` is host:port, https://host:port, or zk://[user:password@]host:port,.../path. `roles` may be several.
-    `principal` and `secret` empty: no authentication. `ca_file` empty: the system's authorities.
+    `principal` and `secret` empty: no authentication. `ca_file` empty: the system's authorities. `executor` is how
+    agents come by ours; `own_executor`: it runs every task that it can.
     """
 
     master: str
@@ -27,7 +30,8 @@ class MesosSettings:
     reserved_first: bool = False
     tls: bool = False
     ca_file: str = ""
-    executor: str = ""
+    executor: Setup = field(default_factory=Setup)
+    own_executor: bool = False
     call_timeout: float = 10.0
     heartbeats_missed: int = 3
     longest_back_off: float = 15.0

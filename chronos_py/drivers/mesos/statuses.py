@@ -20,6 +20,8 @@ _SIGNALS = {
     for number in signal.Signals
     for name in (number.name, signal.strsignal(number) or number.name, str(number.value))
 }
+# An agent that does not know the job's user drops the task, though that is the job's fault: everywhere it would be so.
+_NO_SUCH_USER = re.compile(r"Failed to create executor directory .*Failed to chown directory to ", re.DOTALL)
 _LAST_SIGNAL = 31
 _LATEST = 253_402_300_800  # seconds: the year 10000
 
@@ -35,13 +37,16 @@ class Ending:
 def read_status(status: Message) -> StatusUpdate:
     """Return a task's status as the model's; `host` is left empty, for Mesos does not tell it. Raises ValueError.
 
-    A state that the model does not know becomes TASK_UNKNOWN, and its name goes into the message.
+    A state that the model does not know becomes TASK_UNKNOWN, and its name goes into the message. A task that an agent
+    dropped for its user becomes TASK_FAILED: as a fault of the platform it would be tried again and again.
     """
     message(status, "status")
     state, said = text(status, "state", "status"), text(status, "message", "status", "")
     if state not in _STATES:
         said = f"{state[:100]}: {said}" if said else f"The state is {state[:100]}"
         state = TaskState.UNKNOWN
+    elif state == TaskState.DROPPED and _NO_SUCH_USER.match(said):
+        state = TaskState.FAILED
     ending = read_ending(said)
     return StatusUpdate(
         task_id=identity(status, "task_id", "status"),

@@ -21,6 +21,7 @@ from chronos_py.executor.runtime.updates import Json
 
 _LOOK = 1.0  # seconds between looks at the size of outputs
 _SWEEP = 5.0  # seconds between looks for old folders and for strays
+_FIRST_TASK = 60.0  # seconds that an executor waits for its first task at least
 _LAST_WORDS = 5.0  # seconds that the last updates have to be acknowledged at the end
 
 
@@ -36,7 +37,7 @@ class Executor:
         self._by_pid: dict[int, Task] = {}
         self._helper = 0  # the process that removes old folders
         self._says_killing = False
-        self._looking = False
+        self._looking = self._served = False
         self._ending: Timer | None = None
         self._idle: Timer | None = None
         self._parent = os.getppid()
@@ -113,6 +114,7 @@ class Executor:
             reason = "REASON_TASK_INVALID" if isinstance(error, BadOrder) else ""
             self._agent.update(task.id, "TASK_FAILED", f"Failed to launch the command: {error}", reason)
             return
+        self._served = True
         self._tasks[task.id] = self._by_pid[task.pid] = task
         if self._idle is not None:
             self._idle.cancel()
@@ -150,10 +152,20 @@ class Executor:
             self._signal(task, signal.SIGTERM)
         if task.escalation is not None:
             task.escalation.cancel()
-        task.escalation = self.loop.after(patience, lambda: self._signal(task, signal.SIGKILL))
+        task.escalation = self.loop.after(patience, lambda: self._end_patience(task))
+
+    def _end_patience(self, task: Task) -> None:
+        task.escalation = None
+        self._signal(task, signal.SIGKILL)
+        if task.status is not None and task.id in self._tasks:
+            self._ended(task, task.status)
+            self._end_strays()
 
     def _signal(self, task: Task, number: signal.Signals) -> None:
         if task.id not in self._tasks:
+            return
+        if task.status is not None:  # the leader's number may be someone else's by now
+            processes.send(self._left_of(task), number)
             return
         # The group at once, or a shell that saw its child end first would exit with a status of its own.
         others = processes.members(task.pid, task.key)
@@ -161,8 +173,10 @@ class Executor:
         processes.send([pid for pid in others if _group(pid) != task.pid], number)
 
     def _ended(self, task: Task, status: int) -> None:
-        """Take note of an end. The leader is reaped, and nothing of its group is alive."""
-        del self._tasks[task.id], self._by_pid[task.pid]
+        """Take note of an end. The leader is reaped, and its group was killed."""
+        del self._tasks[task.id]
+        if self._by_pid.get(task.pid) is task:  # a process waited for may have left the leader's number to another
+            del self._by_pid[task.pid]
         task.forget_timers()
         if self._folders.ended(task.folder):
             self._remove_old_folders()
@@ -193,20 +207,33 @@ class Executor:
         while pids := processes.ended_children():
             for pid in pids:
                 self._reap(pid)
+        self._end_what_was_waited_for()
         self._end_strays()
         self._look_whether_idle()
         self._end_if_done()
 
     def _reap(self, pid: int) -> None:
         task = self._by_pid.get(pid)
-        if task is not None:
+        patient = task is not None and task.escalation is not None and bool(self._left_of(task))
+        if task is not None and not patient:
             processes.signal_group(pid, signal.SIGKILL)  # what it left behind; its number is still its own
         status = processes.reap(pid)
-        if task is not None:
+        if task is not None and patient:  # a shell dies at once of TERM; what it ran has the grace period all the same
+            task.status = status
+        elif task is not None:
             self._ended(task, status)
         elif pid == self._helper:
             self._helper = 0
             self._remove_old_folders()
+
+    def _left_of(self, task: Task) -> list[int]:
+        """Return a task's living processes other than its leader, as far as they have not emptied their environment."""
+        return [pid for pid in processes.members(task.pid, task.key) if processes.key_of(pid) == task.key]
+
+    def _end_what_was_waited_for(self) -> None:
+        for task in [task for task in self._tasks.values() if task.status is not None]:
+            if task.status is not None and not self._left_of(task):
+                self._ended(task, task.status)
 
     def _end_strays(self) -> None:
         """Kill what ended tasks left behind, wherever it went: orphans become our children."""
@@ -247,7 +274,9 @@ class Executor:
 
     def _look_whether_idle(self) -> None:
         if self._options.idle_exit and self._idle is None and not self._tasks and not len(self._agent.updates):
-            self._idle = self.loop.after(self._options.idle_exit, self._exit_idle)
+            # An executor is started for a task, but that may take its time.
+            patience = self._options.idle_exit if self._served else max(self._options.idle_exit, _FIRST_TASK)
+            self._idle = self.loop.after(patience, self._exit_idle)
 
     def _exit_idle(self) -> None:
         self._idle = None

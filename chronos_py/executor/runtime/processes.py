@@ -119,19 +119,21 @@ def children() -> list[int]:
 def strays(leaders: Collection[int], keys: Collection[str]) -> list[int]:
     """Return orphans we adopted that belong to no living task: neither to a session nor, by what they inherited, to
     a task of `keys`. `leaders` are the sessions of living tasks and all other children that are meant."""
-    return [pid for pid in children() if pid not in leaders and _session(pid) not in leaders and _key(pid) not in keys]
+    return [
+        pid for pid in children() if pid not in leaders and _session(pid) not in leaders and key_of(pid) not in keys
+    ]
 
 
 def members(session: int, key: str) -> list[int]:
     """Return a task's living processes other than the session's leader, wherever they have gone."""
-    mine, me = {session}, os.getpid()
-    table = _all()
+    me, table = os.getpid(), _all()
+    mine = {session}
+    mine |= {pid for pid, (parent, _) in table.items() if parent == me and pid != session and key_of(pid) == key}
     grew = True
     while grew:  # descendants, whatever session they are in
         more = {pid for pid, (parent, its) in table.items() if pid not in mine and (parent in mine or its == session)}
         grew = bool(more)
         mine |= more
-    mine |= {pid for pid, (parent, _) in table.items() if parent == me and pid not in mine and _key(pid) == key}
     return sorted(mine - {session, me})
 
 
@@ -171,7 +173,8 @@ def _session(pid: int) -> int:
     return int(fields[3]) if fields else 0
 
 
-def _key(pid: int) -> str:
+def key_of(pid: int) -> str:
+    """Return the KEY that a living process has inherited; empty when it has none, or has ended."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             variables = file.read().split(b"\0")

@@ -14,7 +14,19 @@ DEFAULT_GRACE = 3.0  # seconds from TERM to KILL, as in Mesos's command executor
 class Task:
     """A task from its start to its end. `pid` leads its session."""
 
-    __slots__ = ("escalation", "folder", "grace", "id", "key", "killed", "limit", "out_of_time", "pid", "role")
+    __slots__ = (
+        "escalation",
+        "folder",
+        "grace",
+        "id",
+        "key",
+        "killed",
+        "limit",
+        "out_of_time",
+        "pid",
+        "role",
+        "status",
+    )
 
     def __init__(self, info: dict[str, Any]) -> None:
         self.id: str = info["task_id"]["value"]
@@ -24,6 +36,7 @@ class Task:
         self.killed = self.out_of_time = False
         self.grace = grace(info.get("kill_policy"), DEFAULT_GRACE)
         self.role = _role(info)
+        self.status: int | None = None  # of the leader, when it has ended before the rest of its session
         self.escalation: Timer | None = None
         self.limit: Timer | None = None
 
@@ -49,7 +62,7 @@ def grace(policy: Any, default: float) -> float:
 
 def _role(info: dict[str, Any]) -> str:
     for resource in info.get("resources", []):
-        role = resource.get("allocation_info", {}).get("role")
+        role = resource.get("allocation_info", {}).get("role", "status")
         if role:
             return str(role)
     return ""

@@ -51,6 +51,14 @@ def test_a_state_of_another_time_is_unknown() -> None:
     assert (update.state, update.message) == (TaskState.UNKNOWN, "TASK_PONDERING: why not")
 
 
+def test_a_user_whom_the_agent_does_not_know_is_the_jobs_fault() -> None:
+    said = "Failed to create executor directory '/w/runs/1': Failed to chown directory to 'x': No such user 'x'"
+    update = read_status(a_status(state="TASK_DROPPED", message=said, reason="REASON_EXECUTOR_TERMINATED"))
+    assert (update.state, update.message) == (TaskState.FAILED, said)
+    for other in ("Failed to create executor directory '/w': No space left on device", "Executor terminating", None):
+        assert read_status(a_status(state="TASK_DROPPED", message=other)).state is TaskState.DROPPED
+
+
 @pytest.mark.parametrize(
     ("said", "ending"),
     [
