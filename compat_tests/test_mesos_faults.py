@@ -98,9 +98,10 @@ def test_zookeeper_may_be_away_for_a_while(tmp_path):
     with a_rig(tmp_path, MesosCluster([BIG], zookeeper=True, master_flags=QUICK)) as rig:
         rig.work.add_many("job", 5)
         rig.work.wait_until_running(5)
-        framework_id = rig.framework_id
+        framework_id, (master,) = rig.framework_id, rig.cluster.masters
+        assert master is not None
         rig.cluster.stop_zookeeper()
-        until(lambda: rig.cluster.masters[0].exit_code() is not None, "the master has ended: it cannot lead")
+        until(lambda: master.exit_code() is not None, "the master has ended: it cannot lead")
         until(lambda: not rig.live, "the server noticed")
         rig.work.add("due-meanwhile")
         rig.cluster.start_zookeeper()
@@ -261,6 +262,7 @@ def test_another_framework_gets_what_we_do_not_use(tmp_path):
         until(lambda: any(run["job"] == "too-big" for run in rig.server.active_runs()), "it waits")
         with MiniFramework(rig.cluster.master_url) as other:
             offers = other.offers(2)
+            other.call("SUPPRESS")  # it does not want more: a framework that holds all it gets starves any other
             other.launch(offers["a"], "theirs", "sleep 1000", cpus=1.5)
             other.call("DECLINE", offer_ids=[offers["b"]["id"]], filters={"refuse_seconds": 0.1})
             rig.work.add("ours", runs=3, every_s=2, gate="")
