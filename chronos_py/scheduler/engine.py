@@ -44,7 +44,7 @@ from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
 from chronos_py.scheduler.dependencies import reparented
 from chronos_py.scheduler.lifecycle import Lifecycle
-from chronos_py.scheduler.offers import Demand, OfferLoop
+from chronos_py.scheduler.offers import Demand, OfferLoop, Pick
 from chronos_py.scheduler.placement import Place, Refusal, Request, place
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.reconcile import Reconciler
@@ -69,6 +69,7 @@ class Engine:
         self.admission = Admission(self.book, self.releaser, self.lifecycle)
         self.loop = OfferLoop(self.book.policy.offers)
         self.refusals: dict[Shape, Refusal] = {}
+        self.picky: dict[int, Millis] = {}  # retries that wait for another agent, until when
         self.driver_ready = False
         self.watchdogs = Watchdogs()
         self.at_work: str | int | None = None  # the job or run that is looked after by itself, not for an event
@@ -229,10 +230,14 @@ class Engine:
         self.at_work = None
         if self.driver_ready:
             self.reconciler.advance(now)
-            coming, look_again = self._in_sight(now)
+            coming, picks, look_again = self._in_sight(now)
+            if any(until <= now for until in self.picky.values()):
+                book.unplaced = True
             if book.unplaced:
                 self._place(now, coming)
-            demand = Demand(self._waiting_shapes(), coming, book.unplaced and len(book.queue) > 0, look_again)
+            picks += self._picks_waiting(now)
+            more = book.unplaced and len(book.queue) > 0
+            demand = Demand(self._waiting_shapes(), coming, more, look_again, picks)
             for effect in self.loop.settle(demand, now):
                 book.effect(effect)
         self.watchdogs.watch(book, self.loop, now, ready=self.driver_ready)
@@ -245,27 +250,41 @@ class Engine:
             return 0
         times = [self.book.timers.next]
         if self.driver_ready:
-            times += [self.loop.wake, self.reconciler.wake, self.watchdogs.wake]
+            times += [self.loop.wake, self.reconciler.wake, self.watchdogs.wake, *self.picky.values()]
         return min((at for at in times if at is not None), default=None)
 
-    def _in_sight(self, now: Millis) -> tuple[list[tuple[Millis, Shape]], Millis | None]:
-        """Return when work will come, as far as the offers' loop wants to know, and when to look again."""
+    def _in_sight(self, now: Millis) -> tuple[list[tuple[Millis, Shape]], list[tuple[Millis, Pick]], Millis | None]:
+        """Return when work will come, as far as the offers' loop wants to know, which of it wants another agent, and
+        when to look again."""
         policy = self.book.policy.offers
         if policy.keep:
-            return [], None
+            return [], [], None
+        picks = []
         timers, look_again = self.book.timers.look(now + policy.sight, IN_SIGHT)
         coming = {}
         for at, key in timers:
             if isinstance(key, int):
                 run = self.book.runs.get(key)
                 entry = self.book.owner(run) if run and run.phase is Phase.RETRYING and run.not_before == at else None
+                if entry and run and run.avoid:
+                    picks.append((at, (entry.shape, run.avoid)))
             else:
                 entry = self.book.jobs.get(key)
                 if entry and (entry.due != at or entry.job.disabled or self.releaser.blocked(entry)):
                     entry = None
             if entry is not None:
                 coming[key] = (at, entry.shape)
-        return list(coming.values()), look_again
+        return list(coming.values()), picks, look_again
+
+    def _picks_waiting(self, now: Millis) -> list[tuple[Millis, Pick]]:
+        """Return what those want that could be placed but for the agents they avoid."""
+        queue, runs = self.book.queue, self.book.runs
+        return [(now, (queue.shape_of(number), runs[number].avoid)) for number in self.picky if number in queue]
+
+    def _strict(self, run: Run, now: Millis) -> bool:
+        """Tell whether a retry still waits for another agent rather than use one that it avoids."""
+        offers = self.book.policy.offers
+        return bool(run.avoid) and not offers.keep and now < run.not_before + offers.hold
 
     def _waiting_shapes(self) -> list[Shape]:
         return [] if self.book.policy.offers.keep else self.book.queue.shapes
@@ -274,11 +293,11 @@ class Engine:
         book = self.book
         book.unplaced = False
         if not len(book.queue):
-            self.refusals = {}
+            self.refusals, self.picky = {}, {}
             return
         stuck: set[Shape] = set()
         requests = (
-            Request(number, shape, book.runs[number].avoid)
+            Request(number, shape, book.runs[number].avoid, self._strict(book.runs[number], now))
             for number, shape in book.queue.in_order(stuck)
             if not (book.aside and book.is_aside(number))
         )
@@ -288,6 +307,8 @@ class Engine:
         placement = place(first, list(self.loop.held.values()), stuck, down=down, leaving=leaving)
         old = self.refusals if not self.loop.held else {}  # the last offers say more than that there are none now
         self.refusals = {shape: old.get(shape, refusal) for shape, refusal in placement.refusals.items()}
+        hold = self.loop.policy.hold
+        self.picky = {request.run: book.runs[request.run].not_before + hold for request in placement.picky[:IN_SIGHT]}
         offers = self.loop.places() if placement.launches else {}
         by_place: dict[Place, list[Task]] = {}
         for where, runs in self._this_turns(placement.launches):
@@ -371,6 +392,9 @@ class Engine:
         except KeyError:
             return None
         refusal = self.refusals.get(shape)
+        until = self.picky.get(number)
+        if until is not None:
+            return Waiting("other_agent", "waits a moment for another agent than those it failed on", {"until": until})
         if refusal is None:
             return Waiting("next_turn", "is about to be placed", {"need": str(shape.need)})
         code = "no_fit" if refusal.counts else "no_offers"

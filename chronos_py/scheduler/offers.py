@@ -5,6 +5,8 @@ With `keep` (a cluster that is ours alone) offers are simply held. Otherwise, af
 * for work that is *near* (due within `hold`) just enough offers are held: the least loaded places first, until they
   cover twice what it needs, each of its shapes fits somewhere and each task could have a place of its own, or nothing
   would be left to balance; the rest is declined at once;
+* a retry that wants another agent than those on which it failed has one held for it, and asks for others if it must;
+  until it has waited for `hold`, no avoided one is used (`engine` sees to that);
 * no offer is held longer than `hold`;
 * while nothing waits and nothing is near, all are declined, and offers suppressed once nothing is to come soon;
 * work that fits on nothing that is held asks for offers (revive): once for each shape, and again when an offer that
@@ -38,6 +40,7 @@ REMEMBERED = 1000  # agents that were asked for
 NEAR_SHAPES = 100  # shapes of near work that are looked at
 
 Asking = Decline | Suppress | Revive
+Pick = tuple[Shape, tuple[str, ...]]  # a shape, and the agents that it is not to have
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,14 @@ class OfferPolicy:
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What offers are wanted for: shapes that wait, (due time, shape) of work in sight, and whether the next turn
-    places more. `look_again`: when there may be other work in sight, None when only an event brings some."""
+    places more. `picks`: when and what, of those that want another agent than some. `look_again`: when there may be
+    other work in sight, None when only an event brings some."""
 
     waiting: Collection[Shape] = ()
     coming: Sequence[tuple[Millis, Shape]] = ()
     more: bool = False
     look_again: Millis | None = None
+    picks: Sequence[tuple[Millis, Pick]] = ()
 
 
 class OfferLoop:
@@ -77,7 +82,7 @@ class OfferLoop:
         self.wake: Millis | None = None
         self.last_offer: Millis | None = None
         self._since: dict[str, Millis] = {}
-        self._asked: set[Shape] = set()
+        self._asked: set[Shape | Pick] = set()
         self._outages: dict[str, Outage] = {}
         self._credit = BURST * policy.min_revive_interval
         self._now: Millis | None = None
@@ -157,7 +162,7 @@ class OfferLoop:
 
     def use(self, offers: Sequence[Offer]) -> None:
         """Give one place's offers out of hand, to a launch. Whoever still needs such may ask for more."""
-        self._asked.difference_update([shape for shape in self._asked if fits(shape, offers)])
+        self._asked.difference_update([one for one in self._asked if _serves(offers, one)])
         for offer in offers:
             self._drop(offer)
 
@@ -187,8 +192,9 @@ class OfferLoop:
             return []
         self._pass_time(now)
         near = self._near(demand, now)
-        wanted = [*dict.fromkeys((*demand.waiting, *near))]
-        told: list[Asking] = [*self._declines(demand, near, now)]
+        picks: list[Pick] = [*dict.fromkeys(pick for at, pick in demand.picks if at <= now + self.policy.hold)]
+        wanted: list[Shape | Pick] = [*dict.fromkeys((*demand.waiting, *near)), *picks]
+        told: list[Asking] = [*self._declines(demand, near, picks, now)]
         self._asked.intersection_update(wanted)
         self.wake = self._next_look(demand, now)
         if wanted or demand.more:
@@ -201,12 +207,14 @@ class OfferLoop:
                 self._wake_at(self._refilled(now))
         return told
 
-    def _call(self, wanted: list[Shape], tasks: int, told: list[Asking], now: Millis) -> None:
+    def _call(self, wanted: list[Shape | Pick], tasks: int, told: list[Asking], now: Millis) -> None:
         """Ask for offers if something wants them, or be woken when that is allowed."""
         places = list(self._usable_places(now).values())
         narrow = len(places) < tasks and self._away_until > now + int(SHORT_S * 1000)
         missing = [
-            s for s in wanted if s not in self._asked and (narrow or not any(fits(s, offers) for offers in places))
+            one
+            for one in wanted
+            if one not in self._asked and (narrow or not any(_serves(offers, one) for offers in places))
         ]
         if not (missing or self.suppressed):
             return
@@ -219,8 +227,8 @@ class OfferLoop:
         self._away_until = 0
         told.append(Revive())
 
-    def _declines(self, demand: Demand, near: Counter[Shape], now: Millis) -> list[Decline]:
-        kept = set(self.held) if demand.more else self._enough(near, now)
+    def _declines(self, demand: Demand, near: Counter[Shape], picks: Collection[Pick], now: Millis) -> list[Decline]:
+        kept = set(self.held) if demand.more else self._enough(near, picks, now)
         old = [i for i, since in self._since.items() if since + self.policy.hold <= now and i in kept]
         surplus = [i for i in self.held if i not in kept]
         seconds, (down, _) = self._filter(demand, now), self.maintenance(now)
@@ -236,15 +244,17 @@ class OfferLoop:
                 declines.append(Decline(tuple(ids), limit))
         return declines
 
-    def _enough(self, near: Counter[Shape], now: Millis) -> set[str]:
+    def _enough(self, near: Counter[Shape], picks: Collection[Pick], now: Millis) -> set[str]:
         """Return the offers to hold for near work."""
-        if not near or not self.held:
+        if not (near or picks) or not self.held:
             return set()
         twice = Resources()
         for shape, count in near.items():
             for _ in range(2 * count):
                 twice = twice + shape.need
-        homeless, room, kept = set(near), Resources(), set[str]()
+        everyone: list[Shape | Pick] = [*near, *picks]
+        homeless = set(everyone)
+        room, kept = Resources(), set[str]()
         tasks, chosen = near.total(), 0
         _, leaving = self.maintenance(now)
         loads = sorted(
@@ -256,7 +266,7 @@ class OfferLoop:
             covered = room.covers(twice) and chosen >= tasks
             if covered and not homeless:
                 break
-            housed = [shape for shape in (homeless if covered else near) if fits(shape, offers)]
+            housed = [one for one in (homeless if covered else everyone) if _serves(offers, one)]
             if housed:
                 homeless.difference_update(housed)
                 room = room + _room(offers)
@@ -308,6 +318,14 @@ class OfferLoop:
 
     def _wake_at(self, at: Millis) -> None:
         self.wake = at if self.wake is None else min(self.wake, at)
+
+
+def _serves(offers: Sequence[Offer], one: Shape | Pick) -> bool:
+    """Tell whether one place's offers would do."""
+    if isinstance(one, Shape):
+        return fits(one, offers)
+    shape, avoid = one
+    return offers[0].agent_id not in avoid and fits(shape, offers)
 
 
 def fits(shape: Shape, offers: Sequence[Offer]) -> bool:

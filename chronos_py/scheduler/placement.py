@@ -49,11 +49,12 @@ def place_of(offer: Offer) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A run that wants a place; `avoid` are agents to use only when no other has room."""
+    """A run that wants a place; `avoid` are agents to use only when no other has room, or with `strict` not at all."""
 
     run: int
     shape: Shape
     avoid: tuple[str, ...] = ()
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,12 @@ class Refusal:
 
 @dataclass(slots=True)
 class Placement:
-    """`launches`: (request, place) in order; `refusals`: why each shape that waits fits nowhere."""
+    """`launches`: (request, place) in order; `refusals`: why each shape that waits fits nowhere; `picky`: strict
+    requests that found no place but, at best, one that they avoid."""
 
     launches: list[tuple[Request, Place]] = field(default_factory=list)
     refusals: dict[Shape, Refusal] = field(default_factory=dict)
+    picky: list[Request] = field(default_factory=list)
 
 
 class _Agent:
@@ -196,13 +199,13 @@ class Board:
         shape = request.shape
         own = self._own.get(shape)
         if own is not None:
-            return self._take_own(own, shape.need, request.avoid)
+            return self._take_own(own, shape.need, request)
         heap = self._shared.get(shape)
         if heap is None:
             heap = self._group(shape)
             if shape.need.gpus or shape.need.ports:
                 own = self._own[shape] = heap.copy()
-                return self._take_own(own, shape.need, request.avoid)
+                return self._take_own(own, shape.need, request)
             self._shared[shape] = heap
         need, avoid = shape.need, request.avoid
         while heap:
@@ -216,13 +219,13 @@ class Board:
             heapreplace(heap, (agent.take(need), position))
             return agent.place
         if avoid:
-            return self._take_own(heap.copy(), need, avoid)
+            return self._take_own(heap.copy(), need, request)
         own = self._own[shape] = heap.copy()
-        return self._take_own(own, need, avoid)
+        return self._take_own(own, need, request)
 
-    def _take_own(self, heap: list[Entry], need: Resources, avoid: tuple[str, ...]) -> Place | None:
+    def _take_own(self, heap: list[Entry], need: Resources, request: Request) -> Place | None:
         """Take from a heap of one shape's own; places without room for it leave the heap."""
-        agents, avoided = self._agents, []
+        agents, avoided, avoid = self._agents, list[Entry](), request.avoid
         scarce = need.gpus or need.ports
         chosen = None
         while heap:
@@ -243,7 +246,7 @@ class Board:
                 chosen = agent
                 heapreplace(heap, (agent.take_scarce(need) if scarce else agent.take(need), position))
                 break
-        if chosen is None and avoided:
+        if chosen is None and avoided and not request.strict:
             chosen = agents[avoided[0][1]]
             chosen.take_scarce(need)
         for entry in avoided:
@@ -290,7 +293,9 @@ def place(
         if request.shape in stuck:
             continue
         chosen = board.take(request)
-        if chosen is None:
+        if chosen is None and request.strict:
+            placement.picky.append(request)
+        elif chosen is None:
             stuck.add(request.shape)
         else:
             placement.launches.append((request, chosen))

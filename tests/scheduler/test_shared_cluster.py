@@ -17,6 +17,7 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.offer import InverseOffer, Offer, Outage
 from chronos_py.model.resources import Resources
+from chronos_py.model.run import TaskState
 from chronos_py.scheduler.book import Policy
 from chronos_py.scheduler.offers import OfferPolicy
 from tests.builders import a_job
@@ -154,3 +155,45 @@ def test_offers_of_a_turn_that_could_not_be_stored_are_handed_back() -> None:
     bench.turn()
     assert not any(isinstance(effect, Launch) for effect in bench.driver.effects)
     assert Decline(("o1",), 0.0) in bench.driver.effects
+
+
+def failed_once(bench: Shared) -> None:
+    """Let a job fail on agent a; its retry is due in five seconds."""
+    bench.add(a_job(schedule="R1//P", retries=2, retry_delay=5.0))
+    bench.offers(an_offer(1))
+    bench.end("a", TaskState.FAILED)
+    assert bench.told(Launch)
+
+
+def test_a_retry_has_another_agent_held_for_it() -> None:
+    bench = Shared()
+    failed_once(bench)
+    bench.later(seconds=4)
+    bench.offers(an_offer(2), an_offer(3, "b"))
+    assert "o3" in bench.service._engine.loop.held
+    bench.later(seconds=1)
+    assert [launch.offers[0].agent_id for launch in bench.told(Launch)] == ["b"]
+
+
+def test_a_retry_waits_a_moment_for_another_agent_than_the_one_it_failed_on() -> None:
+    bench = Shared()
+    failed_once(bench)
+    bench.later(seconds=5)
+    bench.told(Launch)
+    bench.offers(an_offer(2))
+    assert not bench.told(Launch)
+    why = bench.service.why(next(iter(bench.service.view.runs)))
+    assert why is not None and why.code == "other_agent"
+    bench.offers(an_offer(3, "b"))
+    assert [launch.offers[0].agent_id for launch in bench.told(Launch)] == ["b"]
+
+
+def test_a_retry_goes_where_it_failed_when_there_is_nothing_else() -> None:
+    bench = Shared()
+    failed_once(bench)
+    bench.later(seconds=5)
+    bench.offers(an_offer(2))
+    assert not bench.told(Launch)
+    bench.later(seconds=2)
+    bench.offers(an_offer(3))
+    assert [launch.offers[0].agent_id for launch in bench.told(Launch)] == ["a"]
