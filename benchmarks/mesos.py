@@ -31,6 +31,7 @@ from compat_tests.servers.simulated_mesos import SimulatedMesos
 
 WAITING, AGENTS, ROUNDS = 1000, 100, 10
 CROWD = 3000
+TRIVIAL = 100
 PATIENCE_S = 120
 ROOMY = "cpus:32;mem:32768;disk:32768"
 
@@ -174,6 +175,29 @@ def starts_on_real_agents() -> Row:
     )
 
 
+def trivial_tasks() -> Iterator[Row]:
+    """Tasks a second on two real agents, from the due time of all to the end of the last, three rounds of each kind."""
+    agents = [AgentSpec(hostname=name, resources=ROOMY) for name in "ab"]
+    with (
+        MesosCluster(agents) as cluster,
+        a_server(cluster.master_address, "--hostname", "127.0.0.1") as server,
+    ):
+        for kind, executor, bar in (("command executor", "", 10), ("our executor", "chronos-py", 50)):
+            rates = []
+            for number in range(3):
+                due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
+                names = [f"{kind.split()[0]}-{number}-{count}" for count in range(TRIVIAL)]
+                schedule = f"R1/{due:%Y-%m-%dT%H:%M:%SZ}/PT1H"
+                post_all(server.port, [document(name, schedule, executor=executor) for name in names])
+                time.sleep(max(0, due.timestamp() + 0.1 - time.time()))
+                until(lambda: health(server)["runs"] == 0)
+                ends = [_seconds(run["ended"]) for run in _ended(server) if run["job"] in names]
+                assert len(ends) == TRIVIAL, f"{len(ends)} of {TRIVIAL} succeeded"
+                rates.append(TRIVIAL / (max(ends) - due.timestamp()))
+            note = f"{TRIVIAL} tasks, 3 times: {', '.join(f'{rate:.0f}' for rate in rates)}"
+            yield Row(f"trivial tasks on two real agents, {kind}", median(rates), bar, "/s", higher=True, note=note)
+
+
 def _ended(server: Server) -> list[dict[str, str]]:
     found: list[dict[str, str]] = json.loads(server.get("/api/runs?limit=1000&outcome=success")[1])["runs"]
     return found
@@ -191,3 +215,4 @@ def rows() -> Iterator[Row]:
         print(f"left out: real agents; {lacking}")
         return
     yield starts_on_real_agents()
+    yield from trivial_tasks()
