@@ -71,6 +71,7 @@ class Engine:
         self.refusals: dict[Shape, Refusal] = {}
         self.picky: dict[int, Millis] = {}  # retries that wait for another agent, until when
         self.driver_ready = False
+        self.crowd = False  # more wait than one turn's launches can take
         self.watchdogs = Watchdogs()
         self.at_work: str | int | None = None  # the job or run that is looked after by itself, not for an event
 
@@ -302,8 +303,9 @@ class Engine:
             if not (book.aside and book.is_aside(number))
         )
         down, leaving = self.loop.maintenance(now)
-        crowd = not self.loop.policy.keep and len(book.queue) > 2 * LAUNCHES_PER_TURN
-        first = _first(requests, PLACED_PER_TURN if crowd else LAUNCHES_PER_TURN, self)
+        most = LAUNCHES_PER_TURN if self.crowd else 2 * LAUNCHES_PER_TURN
+        self.crowd = not self.loop.policy.keep and len(book.queue) > most
+        first = _first(requests, PLACED_PER_TURN if self.crowd else LAUNCHES_PER_TURN, self)
         placement = place(first, list(self.loop.held.values()), stuck, down=down, leaving=leaving)
         old = self.refusals if not self.loop.held else {}  # the last offers say more than that there are none now
         self.refusals = {shape: old.get(shape, refusal) for shape, refusal in placement.refusals.items()}

@@ -197,3 +197,17 @@ def test_a_retry_goes_where_it_failed_when_there_is_nothing_else() -> None:
     bench.later(seconds=2)
     bench.offers(an_offer(3))
     assert [launch.offers[0].agent_id for launch in bench.told(Launch)] == ["a"]
+
+
+def test_a_crowd_uses_up_the_offers_of_one_agent_after_the_other() -> None:
+    """What a launch leaves of its offers is gone for a while: no agent gets a part of what it could have now."""
+    bench = Shared()
+    bench.add(*(a_job(f"job-{number}", schedule="R1//P", cpus=0.01, mem=1, disk=1) for number in range(1200)))
+    room = Resources.of(40, 4000, 4000)
+    offers = [Offer(f"o{n}", f"agent-{n}", "host", room, room) for n in range(4)]
+    bench.driver.post(OffersReceived(offers))
+    bench.service.step()
+    first = [len(launch.tasks) for launch in bench.told(Launch)]
+    assert first == [300, 300]
+    bench.turn()
+    assert [len(launch.tasks) for launch in bench.told(Launch)] == [300, 300]
