@@ -144,7 +144,7 @@ def test_an_agent_that_is_started_again_has_its_tasks_still(tmp_path):
 
 def test_a_machine_that_boots_anew_has_lost_its_tasks_and_gets_them_again(tmp_path):
     with a_rig(tmp_path, MesosCluster([BIG], master_flags=QUICK)) as rig:
-        rig.work.add_many("job", 5, retries=1)
+        rig.work.add_many("job", 5, retries=0)
         rig.work.wait_until_running(5)
         rig.cluster.stop_agent(0)
         (rig.cluster.work_dir / "agent-0" / "work" / "meta" / "boot_id").write_text("of the boot before")

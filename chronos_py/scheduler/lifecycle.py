@@ -37,6 +37,7 @@ from chronos_py.scheduler.retry import (
     NO_WORD,
     STALE,
     fault_delay,
+    fault_limit,
     fault_of,
     faults,
     is_hopeless,
@@ -263,7 +264,7 @@ class Lifecycle:
         """Tell whether a fault may cost no retry. A run of a disabled job goes on only if nothing of it was done."""
         if entry is None or (entry.job.disabled and run.trigger is not Trigger.MANUAL and not idle):
             return False
-        return fault == STALE or faults(run, fault) < self.book.policy.faults_per_reason
+        return fault == STALE or faults(run, fault) < fault_limit(fault, self.book.policy.faults_per_reason)
 
     def _try_anew(
         self,

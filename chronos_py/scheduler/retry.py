@@ -15,16 +15,18 @@ AT_ONCE = 3  # times that a launch on stale offers is repeated without delay
 NO_WORD = "NO_WORD"  # our own reason: nobody knew of the task for too long
 
 # A failure with one of these is the agent's or the master's doing. All others may be the job's, and spend a retry:
-# among them CONTAINER_LAUNCH_FAILED (often an image or a file that does not exist), EXECUTOR_TERMINATED and
-# COMMAND_EXECUTOR_FAILED (a task may end its executor), CONTAINER_LIMITATION and its kinds.
+# among them CONTAINER_LAUNCH_FAILED (often an image or a file that does not exist), COMMAND_EXECUTOR_FAILED (a task may
+# end its executor), CONTAINER_LIMITATION and its kinds. EXECUTOR_TERMINATED is what a machine says that was switched
+# off and on again, but also one on which a task has ended its executor: it is nobody's fault only a few times.
 PLATFORM = frozenset(
     {
         "AGENT_DISCONNECTED", "AGENT_REMOVED", "AGENT_REMOVED_BY_OPERATOR", "AGENT_REREGISTERED", "AGENT_RESTARTED",
         "AGENT_UNKNOWN", "CONTAINER_PREEMPTED", "CONTAINER_UPDATE_FAILED", "EXECUTOR_REGISTRATION_TIMEOUT",
-        "EXECUTOR_REREGISTRATION_TIMEOUT", "FRAMEWORK_REMOVED", "GC_ERROR", "INVALID_FRAMEWORKID", "INVALID_OFFERS",
-        "IO_SWITCHBOARD_EXITED", "MASTER_DISCONNECTED", "RESOURCES_UNKNOWN",
+        "EXECUTOR_REREGISTRATION_TIMEOUT", "EXECUTOR_TERMINATED", "FRAMEWORK_REMOVED", "GC_ERROR",
+        "INVALID_FRAMEWORKID", "INVALID_OFFERS", "IO_SWITCHBOARD_EXITED", "MASTER_DISCONNECTED", "RESOURCES_UNKNOWN",
     }
 )  # fmt: skip
+DOUBTFUL = {"EXECUTOR_TERMINATED": 2}  # how often these cost no retry, at most
 STALE = "INVALID_OFFERS"  # the offers went while we used them: nobody's fault
 NOT_LAUNCHED = frozenset({STALE, "INVALID_FRAMEWORKID", "MASTER_DISCONNECTED"})
 GONE = frozenset({TaskState.LOST, TaskState.GONE, TaskState.GONE_BY_OPERATOR, TaskState.DROPPED})
@@ -61,6 +63,11 @@ def is_hopeless(news: StatusUpdate) -> bool:
         return False
     text = news.message.lower()
     return "resource" not in text and "offer" not in text
+
+
+def fault_limit(name: str, usual: int) -> int:
+    """Return how often a fault may cost a run no retry."""
+    return min(usual, DOUBTFUL.get(name, usual))
 
 
 def faults(run: Run, name: str) -> int:

@@ -35,6 +35,7 @@ def news(bench: Bench, state: str, reason: str = "", message: str = "", *, runni
         ("TASK_DROPPED", "REASON_INVALID_OFFERS", "INVALID_OFFERS"),
         ("TASK_FAILED", "REASON_AGENT_RESTARTED", "AGENT_RESTARTED"),
         ("TASK_ERROR", "REASON_INVALID_OFFERS", "INVALID_OFFERS"),
+        ("TASK_FAILED", "REASON_EXECUTOR_TERMINATED", "EXECUTOR_TERMINATED"),
         ("TASK_FAILED", "REASON_COMMAND_EXECUTOR_FAILED", ""),
         ("TASK_FAILED", "REASON_CONTAINER_LAUNCH_FAILED", ""),
         ("TASK_FAILED", "REASON_CONTAINER_LIMITATION_MEMORY", ""),
@@ -195,3 +196,14 @@ def test_a_stop_is_repeated_with_growing_pauses_until_the_end_comes() -> None:
             bench.driver.effects.clear()
         bench.later(seconds=1)
     assert told == [0, 10, 30, 70]
+
+
+def test_an_executor_that_ends_twice_may_be_the_jobs_own_doing() -> None:
+    bench = Bench()
+    bench.add(a_job(schedule="R1//P", retries=0))
+    for _ in range(2):
+        news(bench, "TASK_FAILED", "REASON_EXECUTOR_TERMINATED")
+        bench.later(minutes=1)
+    assert len(bench.launched("a")) == 3 and not bench.rows("a")
+    news(bench, "TASK_FAILED", "REASON_EXECUTOR_TERMINATED")
+    assert bench.outcomes("a") == ["failed"]
