@@ -103,7 +103,7 @@ def offer_to_accept() -> Row:
     names = [f"job-{number}" for number in range(WAITING)]
     with (
         tempfile.TemporaryDirectory() as folder,
-        SimulatedMesos(agents=AGENTS, agent_resources=ROOMY, allocation_interval=0.05) as master,
+        SimulatedMesos(agents=AGENTS, agent_resources=ROOMY, allocation_interval=0.05, start_latency=0.3) as master,
     ):
         driver = Watch(MesosSettings(master=master.address))
         policy = Policy(offers=OfferPolicy(keep=False))

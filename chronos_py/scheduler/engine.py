@@ -182,6 +182,7 @@ class Engine:
                 self._driver_ready(event, now)
             case DriverLost():
                 self.driver_ready = False
+                self.watchdogs.lost = event.reason
                 self.loop.disconnected()
             case _:
                 raise ChronosError(f"not an event: {event!r}")
@@ -249,9 +250,9 @@ class Engine:
         """Return when `advance` next has something to do, None: only after an event."""
         if self.book.unplaced and self.driver_ready and self.loop.held and len(self.book.queue):
             return 0
-        times = [self.book.timers.next]
+        times = [self.book.timers.next, self.watchdogs.wake]
         if self.driver_ready:
-            times += [self.loop.wake, self.reconciler.wake, self.watchdogs.wake, *self.picky.values()]
+            times += [self.loop.wake, self.reconciler.wake, *self.picky.values()]
         return min((at for at in times if at is not None), default=None)
 
     def _in_sight(self, now: Millis) -> tuple[list[tuple[Millis, Shape]], list[tuple[Millis, Pick]], Millis | None]:

@@ -13,6 +13,7 @@ from chronos_py.model.messages import Resubscribe, Revive
 from chronos_py.scheduler.book import Book
 from chronos_py.scheduler.offers import OfferLoop
 
+AWAY: Millis = 5000  # without a connection, before that is worth an alarm
 LOOK: Millis = 5000  # from one look at the queue to the next
 SHAPES = 50  # shapes of waiting runs that are looked at
 LONGEST: Millis = 1_200_000
@@ -31,7 +32,11 @@ class Watchdogs:
     """`states` by name. Works on the book and the held offers alone."""
 
     def __init__(self) -> None:
-        self.states: dict[str, Watch] = {"offers": Watch(), "placement": Watch(), "jobs": Watch()}
+        names = ("connection", "offers", "placement", "jobs")
+        self.states: dict[str, Watch] = {name: Watch() for name in names}
+        self.lost = "not connected yet"  # why the cluster cannot be reached, while it cannot
+        self._away_from: Millis | None = None
+        self._alarm_at: Millis | None = None
         self._wait_from: Millis | None = None
         self._act_at: Millis | None = None
         self._pause: Millis = 0
@@ -41,11 +46,12 @@ class Watchdogs:
 
     @property
     def wake(self) -> Millis | None:
-        return min((at for at in (self._act_at, self._look_at) if at is not None), default=None)
+        return min((at for at in (self._alarm_at, self._act_at, self._look_at) if at is not None), default=None)
 
     def watch(self, book: Book, loop: OfferLoop, now: Millis, *, ready: bool) -> None:
         """Look at everything once; `ready`: the cluster can be reached."""
         self._watch_jobs(book, now)
+        self._watch_connection(now, ready=ready)
         self._watch_offers(book, loop, now, ready=ready)
         self._watch_placement(book, loop, now, ready=ready)
 
@@ -56,6 +62,19 @@ class Watchdogs:
             self.states[name] = Watch(bool(reason), now, reason)
         elif before.reason != reason:
             self.states[name] = Watch(before.alarm, before.since, reason)
+
+    def _watch_connection(self, now: Millis, *, ready: bool) -> None:
+        self._alarm_at = None
+        if ready:
+            self._away_from = None
+            self._set("connection", "", now)
+            return
+        if self._away_from is None or self._away_from > now:
+            self._away_from = now
+        if now - self._away_from >= AWAY:
+            self._set("connection", f"the cluster cannot be reached: {self.lost}", now)
+        else:
+            self._alarm_at = self._away_from + AWAY
 
     def _watch_jobs(self, book: Book, now: Millis) -> None:
         if book.aside or self.states["jobs"].alarm:

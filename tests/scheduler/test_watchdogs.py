@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chronos_py.clock import Millis
-from chronos_py.model.messages import Resubscribe, Revive, SubmitJob
+from chronos_py.model.messages import DriverLost, DriverReady, Resubscribe, Revive, SubmitJob
 from chronos_py.model.run import Phase
 from chronos_py.scheduler import engine as engine_module
 from chronos_py.scheduler.book import Entry
@@ -40,6 +40,20 @@ def test_without_offers_we_ask_again_then_connect_anew_with_growing_pauses() -> 
     bench.driver.offer("a")
     bench.turn()
     assert not alarms(bench) and bench.launched("a")
+
+
+def test_a_cluster_that_cannot_be_reached_gives_alarm_after_a_moment_and_is_quiet_when_it_is_back() -> None:
+    bench = Bench()
+    bench.driver.post(DriverLost("the master is silent"))
+    bench.turn()
+    assert not alarms(bench)
+    wake = bench.service._engine.next_wake
+    assert wake == bench.clock.now() + 5000
+    bench.later(seconds=5)
+    assert alarms(bench) == {"connection": "the cluster cannot be reached: the master is silent"}
+    bench.driver.post(DriverReady("framework-1"))
+    bench.turn()
+    assert not alarms(bench)
 
 
 def test_an_offer_that_is_too_small_is_an_offer_too() -> None:
