@@ -342,11 +342,17 @@ def test_offers_of_a_launch_with_nothing_to_launch_go_back(master):
         assert master.call("DECLINE")["decline"]["offer_ids"] == [{"value": "offer-1"}]
 
 
-@pytest.mark.parametrize("status", [403, 500, 503])
-def test_tasks_of_a_launch_that_was_refused_never_started(master, status):
+OLD_STREAM = "The stream ID 'a' included in this request didn't match the stream ID currently associated with it"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(403, "no"), (429, "no"), (501, "no"), (400, OLD_STREAM), (400, "Framework cannot be found")],
+)
+def test_tasks_of_a_launch_that_was_refused_never_started(master, answer):
     with a_driver(master) as (driver, listener):
         offers = offered(listener, master.subscribed())
-        master.answer = lambda call: (status, "no") if call["type"] == "ACCEPT" else (202, "")
+        master.answer = lambda call: answer if call["type"] == "ACCEPT" else (202, "")
         driver.perform(Launch(tuple(offers), (a_task("a", "true"),)))
         dropped = listener.end_of("ct:1:0:a:")
         assert (dropped.state, dropped.agent_id, dropped.host) == ("TASK_DROPPED", "agent-1", "host-of-agent-1")
@@ -370,10 +376,11 @@ def test_of_tasks_that_the_master_cannot_read_the_bad_one_is_found(master):
         assert driver.status().live
 
 
-def test_a_launch_of_unknown_fate_is_followed_by_a_new_subscription(master):
+@pytest.mark.parametrize("status", [0, 500, 502, 503, 504])
+def test_a_launch_of_unknown_fate_is_followed_by_a_new_subscription(master, status):
     with a_driver(master) as (driver, listener):
         offers = offered(listener, master.subscribed())
-        master.answer = lambda call: (0, "")
+        master.answer = lambda call: (status, "")
         driver.perform(Launch(tuple(offers), (a_task("a", "true"),)))
         listener.wait(lambda event: isinstance(event, DriverLost))
         master.subscribed()
