@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -159,6 +160,30 @@ def test_heartbeats_keep_the_stream(master):
         stream.say(an_update("ct:1:0:a:", "TASK_RUNNING"))
         listener.news("ct:1:0:a:")
         assert driver.status().detail["subscriptions"] == 1
+
+
+def test_a_senseless_heartbeat_interval_costs_nothing(master):
+    with a_driver(master) as (driver, listener):
+        for interval in (-1, 0, 1e300, "x", True, None, [5]):
+            stream = master.subscribed(heartbeat=interval)
+            ready(listener)
+            stream.end()
+        master.subscribed(heartbeat=1e-9).end()
+        master.subscribed()
+        ready(listener)
+        assert driver.status().detail["failedCallbacks"] == 0
+
+
+def test_a_master_that_takes_subscriptions_and_nothing_else_is_not_asked_all_the_time(master):
+    master.answer = lambda call: (403, "no")
+    with a_driver(master, longest_back_off=PATIENCE_S) as (driver, listener):
+        began = time.monotonic()
+        for _ in range(6):
+            master.subscribed()
+            ready(listener)
+            driver.perform(Revive())
+            listener.wait(lambda event: isinstance(event, DriverLost))
+        assert time.monotonic() - began > 0.05 + 0.1 + 0.2 + 0.4 + 0.8
 
 
 @pytest.mark.parametrize(
