@@ -22,6 +22,8 @@ from chronos_py.drivers.mesos.stream import SHOWN, Endpoint, said
 CHUNK = 64 * 1024
 WRITE = 16 * 1024  # bytes that are worth a write of their own
 UNKNOWN = 0  # the status of a call that was sent and never answered
+BROKEN = 500  # from here on statuses tell of the server's own trouble
+NOT_IMPLEMENTED = 501
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,15 @@ class Answer:
 
     @property
     def unknown(self) -> bool:
-        return self.status == UNKNOWN
+        """Tell whether the call may have been carried out or not: nobody answered, or something on the way or in the
+        master broke meanwhile."""
+        return self.status == UNKNOWN or (self.status >= BROKEN and self.status != NOT_IMPLEMENTED)
+
+    @property
+    def disowned(self) -> bool:
+        """Tell whether the master refused the call, whatever it says, for it knows no such framework or stream."""
+        text = self.text.lower()
+        return "mesos-stream-id" in text or text.startswith(("the stream id", "framework cannot be found"))
 
 
 class _Answers:

@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 STOP_S = 5.0
 TASKS_PER_CALL = 1000  # of a reconciliation
-STALE = frozenset({-1, 307, 401, 403, 503})  # answers that only a new subscription can mend
+STALE = frozenset({-1, 307, 401, 403})  # answers that only a new subscription can mend
 
 
 class MesosDriver:
@@ -188,9 +188,7 @@ class MesosDriver:
         """A call of unknown fate, or one that the master refused because it takes us for somebody else: subscribe anew.
         The old stream's calls are refused from then on, so what is asked after then has its final answer."""
         link = self._link
-        if link is not None and (
-            answer.unknown or answer.status in (-1, 307, 401, 403, 503) or "stream" in answer.text.lower()
-        ):
+        if link is not None and (answer.unknown or answer.disowned or answer.status in STALE):
             link.resubscribe(f"a call failed: {answer.text or answer.status}")
 
     # --- what the callbacks use

@@ -70,7 +70,7 @@ class Launches:
                 return
             if answer.unknown:
                 log.warning("whether tasks were launched is not known", tasks=len(left), reason=answer.text)
-            elif answer.status != MALFORMED:
+            elif answer.status != MALFORMED or answer.disowned:
                 self._dropped(launch, left, f"the launch was not carried out: {answer.text or answer.status}")
             elif len(left) == 1:
                 self._say(launch, left[0], "TASK_ERROR", "TASK_INVALID", f"Mesos cannot read it: {answer.text}")

@@ -11,7 +11,6 @@ import random
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_BACK_OFF_S = 0.1
 HEARTBEAT_S = 15.0  # until the master says what it is
+LONGEST_HEARTBEAT_S = 3600.0
+STEADY_S = 5.0  # a stream that lasted so long is followed by another at once
 USURPED_S = 60.0  # somebody else took over with our id: leave it to him for a while
 REMOVED = ("framework has been removed", "completed framework", "framework has been torn down")
 USURPED = "framework failed over"
@@ -130,10 +131,10 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
     def resubscribe(self, reason: str) -> None:
         """Give the present stream up; a new one is made at once."""
         self._given_up = reason
+        self._changed.set()
         stream = self._stream
         if stream is not None:
             stream.close()
-        self._changed.set()
 
     def _master_moved(self) -> None:
         endpoint = self._masters.current()
@@ -153,7 +154,7 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
         while not self._stopping.is_set():
             self._changed.clear()
             self._given_up = ""
-            subscriptions = self.state.subscriptions
+            subscriptions, began = self.state.subscriptions, self._monotonic()
             try:
                 self._usurped = False
                 self._subscribe_and_listen()
@@ -166,8 +167,10 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
             except Exception as error:  # whatever it is, the next stream may be better
                 log.exception("the connection to Mesos failed")
                 self._lost(f"a bug: {type(error).__name__}: {error}")
-            if self.state.subscriptions > subscriptions:
+            if self._monotonic() - began >= STEADY_S:
                 back_off = FIRST_BACK_OFF_S
+            elif self.state.subscriptions > subscriptions or self._usurped:
+                self._changed.clear()  # a master that takes subscriptions and nothing else is not asked all the time
             pause = USURPED_S if self._usurped else back_off * random.uniform(0.5, 1)
             back_off = min(back_off * 2, self._longest_back_off)
             if not self._stopping.is_set():
@@ -189,7 +192,7 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
         try:
             if self._stopping.is_set() or self._masters.current() != endpoint:
                 raise StreamError("another master leads" if not self._stopping.is_set() else "stopped")
-            stream.patience(self._patience)
+            stream.patience(max(self._patience, self._call_timeout))
             for event in stream:
                 if self._stopping.is_set():
                     raise StreamError("stopped")
@@ -224,8 +227,7 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
     def _note_subscription(self, event: dict[str, Any], stream: EventStream) -> None:
         subscribed = event["subscribed"]
         new_id = str(subscribed["framework_id"]["value"])
-        with suppress(TypeError, ValueError):
-            self.state.heartbeat = float(subscribed.get("heartbeat_interval_seconds") or HEARTBEAT_S)
+        self.state.heartbeat = _heartbeat(subscribed.get("heartbeat_interval_seconds"))
         stream.patience(self._patience)
         self.stream_id = stream.stream_id
         self._master = str(self.endpoint)  # what pymesos tells its callbacks
@@ -271,3 +273,8 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
                 self.sched.disconnected(self)
             except Exception:
                 log.exception("the loss of Mesos could not be told")
+
+
+def _heartbeat(said: object) -> float:
+    """Return the seconds between heartbeats: what the master says if that makes sense."""
+    return float(said) if isinstance(said, int | float) and 0 < said <= LONGEST_HEARTBEAT_S else HEARTBEAT_S

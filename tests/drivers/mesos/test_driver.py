@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -159,6 +160,30 @@ def test_heartbeats_keep_the_stream(master):
         stream.say(an_update("ct:1:0:a:", "TASK_RUNNING"))
         listener.news("ct:1:0:a:")
         assert driver.status().detail["subscriptions"] == 1
+
+
+def test_a_senseless_heartbeat_interval_costs_nothing(master):
+    with a_driver(master) as (driver, listener):
+        for interval in (-1, 0, 1e300, "x", True, None, [5]):
+            stream = master.subscribed(heartbeat=interval)
+            ready(listener)
+            stream.end()
+        master.subscribed(heartbeat=1e-9).end()
+        master.subscribed()
+        ready(listener)
+        assert driver.status().detail["failedCallbacks"] == 0
+
+
+def test_a_master_that_takes_subscriptions_and_nothing_else_is_not_asked_all_the_time(master):
+    master.answer = lambda call: (403, "no")
+    with a_driver(master, longest_back_off=PATIENCE_S) as (driver, listener):
+        began = time.monotonic()
+        for _ in range(6):
+            master.subscribed()
+            ready(listener)
+            driver.perform(Revive())
+            listener.wait(lambda event: isinstance(event, DriverLost))
+        assert time.monotonic() - began > 0.05 + 0.1 + 0.2 + 0.4 + 0.8
 
 
 @pytest.mark.parametrize(
@@ -342,11 +367,17 @@ def test_offers_of_a_launch_with_nothing_to_launch_go_back(master):
         assert master.call("DECLINE")["decline"]["offer_ids"] == [{"value": "offer-1"}]
 
 
-@pytest.mark.parametrize("status", [403, 500, 503])
-def test_tasks_of_a_launch_that_was_refused_never_started(master, status):
+OLD_STREAM = "The stream ID 'a' included in this request didn't match the stream ID currently associated with it"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(403, "no"), (429, "no"), (501, "no"), (400, OLD_STREAM), (400, "Framework cannot be found")],
+)
+def test_tasks_of_a_launch_that_was_refused_never_started(master, answer):
     with a_driver(master) as (driver, listener):
         offers = offered(listener, master.subscribed())
-        master.answer = lambda call: (status, "no") if call["type"] == "ACCEPT" else (202, "")
+        master.answer = lambda call: answer if call["type"] == "ACCEPT" else (202, "")
         driver.perform(Launch(tuple(offers), (a_task("a", "true"),)))
         dropped = listener.end_of("ct:1:0:a:")
         assert (dropped.state, dropped.agent_id, dropped.host) == ("TASK_DROPPED", "agent-1", "host-of-agent-1")
@@ -370,10 +401,11 @@ def test_of_tasks_that_the_master_cannot_read_the_bad_one_is_found(master):
         assert driver.status().live
 
 
-def test_a_launch_of_unknown_fate_is_followed_by_a_new_subscription(master):
+@pytest.mark.parametrize("status", [0, 500, 502, 503, 504])
+def test_a_launch_of_unknown_fate_is_followed_by_a_new_subscription(master, status):
     with a_driver(master) as (driver, listener):
         offers = offered(listener, master.subscribed())
-        master.answer = lambda call: (0, "")
+        master.answer = lambda call: (status, "")
         driver.perform(Launch(tuple(offers), (a_task("a", "true"),)))
         listener.wait(lambda event: isinstance(event, DriverLost))
         master.subscribed()
