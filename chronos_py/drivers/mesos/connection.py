@@ -1,12 +1,11 @@
 """Calls to a Mesos master over one kept connection, many on their way at a time.
 
 A call that waits for the answer to the one before costs a round trip; thousands of acknowledgements a second cannot
-afford that. So a batch is written at once and the answers are read after, in order (HTTP/1.1 pipelining).
+afford that. So calls are written as they come, and answers are read as they come, in order (HTTP/1.1 pipelining).
 """
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from typing import Any
 import httptools
 import orjson
 
-from chronos_py.drivers.mesos.stream import SHOWN, Endpoint, said
+from chronos_py.drivers.mesos.stream import SHOWN, Endpoint
 
 CHUNK = 64 * 1024
 WRITE = 16 * 1024  # bytes that are worth a write of their own
@@ -75,82 +74,62 @@ class CallConnection:
     """One connection for calls. Used by one thread; `close` by any."""
 
     def __init__(self, endpoint: Endpoint, timeout: float) -> None:
+        """Connect. Raises OSError."""
         self._endpoint = endpoint
         self._timeout = timeout
-        self._socket: socket.socket | None = None
+        plain = socket.create_connection((endpoint.host, endpoint.port), timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        tls = endpoint.tls
+        self._socket = tls.wrap_socket(plain, server_hostname=endpoint.host) if tls else plain
+        self._answers = _Answers()
+        self.closed = False
 
-    def send(self, bodies: Iterable[dict[str, Any]], headers: dict[str, str]) -> list[Answer]:
-        """Send calls in order, while the later ones are still being made; return an answer for each.
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
-        Never raises for what goes wrong outside.
-        """
-        try:
-            connected = self._usable() or self._connect()
-        except OSError as error:
-            return [Answer(-1, f"{self._endpoint}: {error}") for _ in bodies]
-        made = begun = 0  # calls, and those of which something may have left us
-        waiting, problem = bytearray(), ""
+    def write(self, bodies: Iterable[dict[str, Any]], headers: dict[str, str]) -> int:
+        """Write calls, the first while the later ones are still being made; return how many were written whole or in
+        part. All bodies are made, whatever happens; after a failure the connection is closed."""
+        made = begun = 0
+        waiting = bytearray()
         for body in bodies:
             made += 1
             waiting += self._packed(body, headers)
-            if len(waiting) >= WRITE and not problem:
-                begun, problem = made, self._write(connected, waiting)
-        if waiting and not problem:
-            begun, problem = made, self._write(connected, waiting)
-        answers = self._answers(connected, begun)
-        return answers + [Answer(-1, f"{self._endpoint}: {problem}")] * (made - begun)
+            if len(waiting) >= WRITE and not self.closed:
+                begun = made
+                self._send(waiting)
+        if waiting and not self.closed:
+            begun = made
+            self._send(waiting)
+        return begun
 
-    @staticmethod
-    def _write(connected: socket.socket, waiting: bytearray) -> str:
-        """Write all of `waiting` and empty it; return what went wrong."""
+    def _send(self, waiting: bytearray) -> None:
         try:
-            connected.sendall(waiting)
-        except OSError as error:
-            return said(error)
-        finally:
-            waiting.clear()
-        return ""
-
-    def _answers(self, connected: socket.socket, wanted: int) -> list[Answer]:
-        """Read answers, even when not all could be written: what the master took, it has answered."""
-        answers = _Answers()
-        problem = "the connection was closed"
-        try:
-            while len(answers.done) < wanted:
-                data = connected.recv(CHUNK)
-                if not data:
-                    break
-                answers.parser.feed_data(data)
-        except (OSError, httptools.HttpParserError) as error:
-            problem = said(error)
-        missing = wanted - len(answers.done)
-        if missing or answers.closing:
-            self.close()
-        return answers.done + [Answer(UNKNOWN, f"{self._endpoint}: {problem}")] * missing
-
-    def _usable(self) -> socket.socket | None:
-        """Return the kept connection, unless the other side has closed it meanwhile: a call sent there would be lost
-        without a trace."""
-        kept = self._socket
-        if kept is None or not select.select([kept], [], [], 0)[0]:
-            return kept
-        try:
-            kept.settimeout(0)
-            kept.recv(1)  # nothing is owed to us, so what can be read is the end
-        except (BlockingIOError, ssl.SSLWantReadError):  # or something that only TLS itself has use for
-            kept.settimeout(self._timeout)
-            return kept
+            self._socket.sendall(waiting)
         except OSError:
-            pass
-        self.close()
-        return None
+            self.close()
+        waiting.clear()
 
-    def _connect(self) -> socket.socket:
-        plain = socket.create_connection((self._endpoint.host, self._endpoint.port), self._timeout)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        tls = self._endpoint.tls
-        self._socket = tls.wrap_socket(plain, server_hostname=self._endpoint.host) if tls else plain
-        return self._socket
+    def read(self) -> list[Answer]:
+        """Return the answers that have arrived; call it when there is something to read. At the end the connection is
+        closed: what is not answered then never will be."""
+        try:
+            data = self._socket.recv(CHUNK)
+            if data:
+                self._answers.parser.feed_data(data)
+        except (BlockingIOError, ssl.SSLWantReadError, TimeoutError):
+            return []  # something that only TLS itself has use for
+        except (OSError, ValueError, httptools.HttpParserError):
+            data = b""
+        done, self._answers.done = self._answers.done, []
+        if not data or self._answers.closing:
+            self.close()
+        return done
+
+    @property
+    def pending(self) -> bool:
+        """Tell whether something was received that the socket itself does not show any more."""
+        return isinstance(self._socket, ssl.SSLSocket) and not self.closed and self._socket.pending() > 0
 
     def _packed(self, body: dict[str, Any], headers: dict[str, str]) -> bytes:
         data = orjson.dumps(body)
@@ -160,8 +139,7 @@ class CallConnection:
         return "\r\n".join(lines).encode() + data
 
     def close(self) -> None:
-        connected, self._socket = self._socket, None
-        if connected is not None:
-            with suppress(OSError):
-                connected.shutdown(socket.SHUT_RDWR)
-            connected.close()
+        self.closed = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
