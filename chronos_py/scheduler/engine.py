@@ -222,7 +222,7 @@ class Engine:
             self.at_work = key
             if isinstance(key, int):
                 run = book.runs.get(key)
-                if run is not None:
+                if run is not None and (self.driver_ready or not run.uncertain):  # else it gets a new deadline then
                     self.lifecycle.wake(run, now)
             else:
                 entry = book.jobs.get(key)

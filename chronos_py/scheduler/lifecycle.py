@@ -174,7 +174,8 @@ class Lifecycle:
             run = self.book.update_run(run, started=min(news.at or now, now))
         if news.state == TaskState.FINISHED:
             if entry and entry.job.is_async and not run.killing and not run.reported:
-                self.book.update_run(run, phase=Phase.REPORTING, deadline=self._next_deadline(run, now))
+                deadline = self._next_deadline(run, now)
+                self.book.update_run(run, phase=Phase.REPORTING, uncertain=False, deadline=deadline)
                 return
             outcome = Outcome.FAILED if run.reported == "failure" else Outcome.SUCCESS
         elif run.killing in KILLED_BY_USER:

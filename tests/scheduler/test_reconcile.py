@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chronos_py.model.job import CatchUp
-from chronos_py.model.messages import AgentLost, DriverReady, Kill, Reconcile, StatusUpdate, SubmitJob
+from chronos_py.model.messages import AgentLost, DriverLost, DriverReady, Kill, Reconcile, StatusUpdate, SubmitJob
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run, Task, TaskState, Trigger
 from tests.builders import a_job
@@ -134,6 +134,49 @@ def test_an_unreachable_task_that_comes_back_too_late_is_stopped() -> None:
     bench.driver.run(task)
     bench.turn()
     assert Kill(task.task.id, task.agent, 3.0) in bench.driver.effects
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_no_task_is_given_up_while_nobody_can_be_asked(restarted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(unknown_task_timeout=60_000)
+    bench.add(a_job(schedule="R1//P"))
+    task = bench.launched("a")[0]
+    bench.driver.run(task)
+    bench.driver.on_reconcile = False
+    bench.driver.post(StatusUpdate(task.task.id, "TASK_UNREACHABLE"))
+    bench.turn()
+    if restarted:
+        bench.clock.advance(minutes=5)
+        monkeypatch.setattr(bench.driver, "start", lambda post, framework_id: None)
+        bench.boot()
+    else:
+        bench.driver.post(DriverLost("the master is away"))
+        bench.turn()
+    bench.later(minutes=5)
+    assert (the_run(bench).attempt, the_run(bench).uncertain) == (0, True)
+    bench.driver.post = bench.service.post
+    bench.driver.post(DriverReady())
+    bench.turn()
+    bench.later(seconds=59)
+    assert the_run(bench).attempt == 0
+    bench.later(seconds=2)
+    assert the_run(bench).attempt == 1
+
+
+def test_an_async_program_whose_end_was_learnt_by_asking_times_out_if_it_does_not_report() -> None:
+    bench = Bench(unknown_task_timeout=60_000)
+    bench.add(a_job(schedule="R1//P", is_async=True, max_completion_time=100, retries=0))
+    task = bench.launched("a")[0]
+    bench.driver.run(task)
+    bench.turn()
+    bench.driver.on_reconcile = False
+    bench.driver.post(DriverReady())
+    bench.turn()
+    bench.driver.finish(task)
+    bench.turn()
+    assert (the_run(bench).phase, the_run(bench).uncertain) == (Phase.REPORTING, False)
+    bench.later(seconds=101)
+    assert bench.outcomes("a") == ["timed_out"]
 
 
 def test_gone_by_reconciliation_means_never_started_if_nothing_was_heard() -> None:
