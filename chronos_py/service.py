@@ -135,6 +135,7 @@ class Service:
         self._subscriptions: set[Subscription] = set()
         self._leading = False
         self._driver_started = False
+        self._connected = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._problem = "starting"
@@ -227,7 +228,7 @@ class Service:
         """Return how this node is; `ready` means that it leads and that launches reach machines."""
         driver = self.driver.status() if self._driver_started else DriverStatus("none", False)
         return {
-            "ready": self._leading and driver.live,
+            "ready": self._leading and driver.live and self._connected,
             "leading": self._leading,
             "problem": self._problem,
             "driver": {"name": driver.name, "live": driver.live, **driver.detail},
@@ -464,6 +465,7 @@ class Service:
                     view.runs.pop(number, None)
 
     def _after_commit(self, turn: Turn) -> None:
+        self._connected = self._engine.driver_ready  # and what the driver said of itself is stored
         records: list[tuple[int, HistoryRecord]] = [
             (int(change.key), change.value)
             for change in turn.changes

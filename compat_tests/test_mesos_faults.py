@@ -358,6 +358,7 @@ def test_five_thousand_updates_twice_and_in_any_order_count_once(tmp_path):
                 server.post_job({"name": name, "command": "sleep 1000", "schedule": "R1//PT1S", "retries": 0})
             until(lambda: sum(task["told"] == "TASK_RUNNING" for task in master.tasks()) == 50, "all tasks run")
             tasks = {task["id"]: {"value": task["agent_id"]} for task in master.tasks()}
+            until(lambda: acknowledgements(master) == 2 * len(jobs), "their starts are acknowledged")
             acknowledged = acknowledgements(master)
             began = time.monotonic()
             master.burst(count=5000)

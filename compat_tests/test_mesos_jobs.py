@@ -376,9 +376,9 @@ def test_a_job_with_an_executor_of_its_own(scheduler, tmp_path):
     variables = [{"name": "COLOUR", "value": "red"}]
     scheduler.add("own", V2, executor=script, taskInfoData="some data", environmentVariables=variables, retries=0)
     run = scheduler.ended("own")
-    assert (run["outcome"], run["reason"]) == ("success", "own executor: some data"), run
+    assert (run["outcome"], run["attemptList"][-1]["message"]) == ("success", "own executor: some data"), run
     scheduler.add("own-flags", V3, executor=script, executorFlags="--fast", command="work", retries=0)
-    assert scheduler.ended("own-flags")["reason"] == "own executor: --fast|work"
+    assert scheduler.ended("own-flags")["attemptList"][-1]["message"] == "own executor: --fast|work"
     scheduler.add("own-fails", executor=script, taskInfoData="fail", retries=0)
     run = scheduler.ended("own-fails")
     assert (run["outcome"], run["reason"]) == ("failed", "own executor: fail"), run
