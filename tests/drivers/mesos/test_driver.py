@@ -290,10 +290,11 @@ def test_agents_totals_and_hosts_are_known(master):
         assert listener.news("ct:1:0:a:").host == "h1"
 
 
-def test_an_offer_that_cannot_be_read_does_not_spoil_the_others(master):
+def test_an_offer_that_cannot_be_read_is_declined_and_does_not_spoil_the_others(master):
     with a_driver(master) as (_, listener):
         bad = an_offer(1) | {"agent_id": 5}
         assert [offer.id for offer in offered(listener, master.subscribed(), bad, an_offer(2))] == ["offer-2"]
+        assert master.call("DECLINE")["decline"]["offer_ids"] == [{"value": "offer-1"}]
 
 
 # --- calls
