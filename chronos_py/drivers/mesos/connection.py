@@ -12,10 +12,8 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import httptools
-import orjson
 
 from chronos_py.drivers.mesos.stream import SHOWN, Endpoint, said
 
@@ -79,8 +77,8 @@ class CallConnection:
         self._timeout = timeout
         self._socket: socket.socket | None = None
 
-    def send(self, bodies: Iterable[dict[str, Any]], headers: dict[str, str]) -> list[Answer]:
-        """Send calls in order, while the later ones are still being made; return an answer for each.
+    def send(self, bodies: Iterable[bytes], headers: dict[str, str]) -> list[Answer]:
+        """Send calls, given as JSON, in order, while the later ones are still being made; return an answer for each.
 
         Never raises for what goes wrong outside.
         """
@@ -152,8 +150,7 @@ class CallConnection:
         self._socket = tls.wrap_socket(plain, server_hostname=self._endpoint.host) if tls else plain
         return self._socket
 
-    def _packed(self, body: dict[str, Any], headers: dict[str, str]) -> bytes:
-        data = orjson.dumps(body)
+    def _packed(self, data: bytes, headers: dict[str, str]) -> bytes:
         lines = [f"POST /api/v1/scheduler HTTP/1.1\r\nHost: {self._endpoint}\r\nContent-Type: application/json"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         lines.append(f"Content-Length: {len(data)}\r\n\r\n")

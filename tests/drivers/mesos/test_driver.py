@@ -368,6 +368,29 @@ def test_offers_of_a_launch_with_nothing_to_launch_go_back(master):
         assert master.call("DECLINE")["decline"]["offer_ids"] == [{"value": "offer-1"}]
 
 
+def test_a_call_that_cannot_be_written_spoils_no_others(master):
+    hold, held = threading.Event(), threading.Event()
+
+    def answer(call: dict[str, Any]) -> tuple[int, str]:
+        if call["type"] == "SUPPRESS":
+            held.set()
+            hold.wait(PATIENCE_S)
+        return 202, ""
+
+    master.answer = answer
+    with a_driver(master) as (driver, listener):
+        offers = offered(listener, master.subscribed())
+        driver.perform(Suppress())
+        assert held.wait(PATIENCE_S)  # so that the others go together
+        driver.perform(Revive())
+        driver.perform(Acknowledge(StatusUpdate("ct:1:0:a:", "TASK_RUNNING", "\ud800", uuid="dXVpZA==")))
+        driver.perform(Launch(tuple(offers), (a_task("a", "true"),)))
+        hold.set()
+        master.call("REVIVE")
+        master.call("ACCEPT")
+        assert driver.status().live
+
+
 OLD_STREAM = "The stream ID 'a' included in this request didn't match the stream ID currently associated with it"
 
 
