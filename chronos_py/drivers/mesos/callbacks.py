@@ -12,7 +12,7 @@ from chronos_py.drivers.base import Post
 from chronos_py.drivers.mesos.agents import AgentDirectory
 from chronos_py.drivers.mesos.executors import Executors
 from chronos_py.drivers.mesos.offers import read_inverse_offer, read_offer
-from chronos_py.drivers.mesos.sender import Route, Sender
+from chronos_py.drivers.mesos.sender import Call, Route, Sender
 from chronos_py.drivers.mesos.statuses import read_status
 from chronos_py.model.messages import (
     AgentLost,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from chronos_py.drivers.mesos.link import Link
 
 log = structlog.get_logger(__name__)
+
+UNREADABLE_S = 300.0  # for which an offer that cannot be read stays away
 
 
 class Callbacks:
@@ -67,17 +69,27 @@ class Callbacks:
         link.state.last_offer = self._monotonic()
         self._directory.first_reading()
         totals = self._directory.totals()
-        good = []
+        good, bad, problem = [], list[dict[str, Any]](), ""
         for offer in offers:
             try:
                 read = read_offer(offer, totals)
             except ValueError as error:
-                log.error("an offer cannot be read and is left", reason=str(error))
+                bad, problem = [*bad, offer], str(error)
                 continue
             self._directory.note(read.agent_id, read.host, read.detail.url)
             good.append(read)
         if good:
             self._tell(OffersReceived(good))
+        if bad:
+            log.error("offers cannot be read and are declined", offers=len(bad), reason=problem)
+            self._give_back(link, [offer["id"] for offer in bad if "id" in offer])
+
+    def _give_back(self, link: Link, offer_ids: list[Any]) -> None:
+        """Decline offers of which nobody else knows: until then no other framework has them."""
+        if offer_ids:
+            decline = {"offer_ids": offer_ids, "filters": {"refuse_seconds": UNREADABLE_S}}
+            body = {"type": "DECLINE", "framework_id": {"value": link.state.framework_id}, "decline": decline}
+            self._sender.give(Call(lambda: body))
 
     def inverseOffers(self, link: Link, offers: Sequence[dict[str, Any]]) -> None:
         del link

@@ -11,10 +11,8 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import httptools
-import orjson
 
 from chronos_py.drivers.mesos.stream import SHOWN, Endpoint
 
@@ -87,9 +85,9 @@ class CallConnection:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def write(self, bodies: Iterable[dict[str, Any]], headers: dict[str, str]) -> int:
-        """Write calls, the first while the later ones are still being made; return how many were written whole or in
-        part. All bodies are made, whatever happens; after a failure the connection is closed."""
+    def write(self, bodies: Iterable[bytes], headers: dict[str, str]) -> int:
+        """Write calls, given as JSON, the first while the later ones are still being made; return how many were written
+        whole or in part. All bodies are made, whatever happens; after a failure the connection is closed."""
         made = begun = 0
         waiting = bytearray()
         for body in bodies:
@@ -114,11 +112,14 @@ class CallConnection:
         """Return the answers that have arrived; call it when there is something to read. At the end the connection is
         closed: what is not answered then never will be."""
         try:
+            self._socket.settimeout(0)
             data = self._socket.recv(CHUNK)
             if data:
                 self._answers.parser.feed_data(data)
-        except (BlockingIOError, ssl.SSLWantReadError, TimeoutError):
-            return []  # something that only TLS itself has use for
+            self._socket.settimeout(self._timeout)
+        except (BlockingIOError, ssl.SSLWantReadError):  # something that only TLS itself has use for
+            self._socket.settimeout(self._timeout)
+            return []
         except (OSError, ValueError, httptools.HttpParserError):
             data = b""
         done, self._answers.done = self._answers.done, []
@@ -131,8 +132,7 @@ class CallConnection:
         """Tell whether something was received that the socket itself does not show any more."""
         return isinstance(self._socket, ssl.SSLSocket) and not self.closed and self._socket.pending() > 0
 
-    def _packed(self, body: dict[str, Any], headers: dict[str, str]) -> bytes:
-        data = orjson.dumps(body)
+    def _packed(self, data: bytes, headers: dict[str, str]) -> bytes:
         lines = [f"POST /api/v1/scheduler HTTP/1.1\r\nHost: {self._endpoint}\r\nContent-Type: application/json"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         lines.append(f"Content-Length: {len(data)}\r\n\r\n")

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import structlog
 
 from chronos_py.drivers.mesos.connection import UNKNOWN, Answer, CallConnection
@@ -258,18 +259,20 @@ class Sender:
         self._complain(answer, len(owed))
 
 
-def _bodies(calls: list[Call], made: list[tuple[Call, str]]) -> Iterator[dict[str, Any]]:
-    """Make the bodies of calls; note in `made` those that there are, with their kind."""
+def _bodies(calls: list[Call], made: list[tuple[Call, str]]) -> Iterator[bytes]:
+    """Make the bodies of calls; note in `made` those that there are, with their kind. One that cannot be made, or that
+    holds what JSON cannot, spoils none of the others."""
     for call in calls:
         try:
             body = call.make()
+            data = b"" if body is None else orjson.dumps(body)
         except Exception:
             log.exception("a call to Mesos could not be made")
             _tell(call, Answer(-1, "a bug: see the log"))
             continue
         if body is not None:
             made.append((call, str(body.get("type"))))
-            yield body
+            yield data
 
 
 def _tell(call: Call, answer: Answer) -> None:

@@ -38,7 +38,8 @@ def read_status(status: Message) -> StatusUpdate:
     """Return a task's status as the model's; `host` is left empty, for Mesos does not tell it. Raises ValueError.
 
     A state that the model does not know becomes TASK_UNKNOWN, and its name goes into the message. A task that an agent
-    dropped for its user becomes TASK_FAILED: as a fault of the platform it would be tried again and again.
+    dropped for its user becomes TASK_FAILED: as a fault of the platform it would be tried again and again. A time that
+    is none is left out, for what counts is the state.
     """
     message(status, "status")
     state, said = text(status, "state", "status"), text(status, "message", "status", "")
@@ -62,12 +63,11 @@ def read_status(status: Message) -> StatusUpdate:
 
 
 def _instant(status: Message) -> int | None:
-    if status.get("timestamp") is None:
+    try:
+        seconds = number(status, "timestamp", "status")
+    except ValueError:
         return None
-    seconds = number(status, "timestamp", "status")
-    if not 0 <= seconds < _LATEST:
-        raise ValueError(f"status.timestamp: {seconds} is no time")
-    return round(seconds * 1000)
+    return round(seconds * 1000) if 0 <= seconds < _LATEST else None
 
 
 def read_ending(said: str) -> Ending:

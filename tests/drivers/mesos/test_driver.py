@@ -290,10 +290,11 @@ def test_agents_totals_and_hosts_are_known(master):
         assert listener.news("ct:1:0:a:").host == "h1"
 
 
-def test_an_offer_that_cannot_be_read_does_not_spoil_the_others(master):
+def test_an_offer_that_cannot_be_read_is_declined_and_does_not_spoil_the_others(master):
     with a_driver(master) as (_, listener):
         bad = an_offer(1) | {"agent_id": 5}
         assert [offer.id for offer in offered(listener, master.subscribed(), bad, an_offer(2))] == ["offer-2"]
+        assert master.call("DECLINE")["decline"]["offer_ids"] == [{"value": "offer-1"}]
 
 
 # --- calls
@@ -365,6 +366,29 @@ def test_offers_of_a_launch_with_nothing_to_launch_go_back(master):
         offers = offered(listener, master.subscribed())
         driver.perform(Launch(tuple(offers), (replace(a_task("bad", "true"), id="ct:1:0:a/b:"),)))
         assert master.call("DECLINE")["decline"]["offer_ids"] == [{"value": "offer-1"}]
+
+
+def test_a_call_that_cannot_be_written_spoils_no_others(master):
+    hold, held = threading.Event(), threading.Event()
+
+    def answer(call: dict[str, Any]) -> tuple[int, str]:
+        if call["type"] == "SUPPRESS":
+            held.set()
+            hold.wait(PATIENCE_S)
+        return 202, ""
+
+    master.answer = answer
+    with a_driver(master) as (driver, listener):
+        offers = offered(listener, master.subscribed())
+        driver.perform(Suppress())
+        assert held.wait(PATIENCE_S)  # so that the others go together
+        driver.perform(Revive())
+        driver.perform(Acknowledge(StatusUpdate("ct:1:0:a:", "TASK_RUNNING", "\ud800", uuid="dXVpZA==")))
+        driver.perform(Launch(tuple(offers), (a_task("a", "true"),)))
+        hold.set()
+        master.call("REVIVE")
+        master.call("ACCEPT")
+        assert driver.status().live
 
 
 OLD_STREAM = "The stream ID 'a' included in this request didn't match the stream ID currently associated with it"
