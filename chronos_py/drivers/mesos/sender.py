@@ -8,6 +8,7 @@ engine repeats kills and questions, offers are void after the next subscription)
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from chronos_py.drivers.mesos.stream import Endpoint
 log = structlog.get_logger(__name__)
 
 BATCH = 100  # calls on their way at a time
+QUIET_S = 10.0  # from one line of the log to the next about calls of one kind that failed alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Sender:
         self._connection: CallConnection | None = None
         self._stopping = False
         self._thread: threading.Thread | None = None
+        self._reported: dict[tuple[str, int], float] = {}  # when calls of a kind last failed so, and it was logged
         self.sent = 0
         self.refused = 0
 
@@ -146,10 +149,18 @@ class Sender:
             if not answer.accepted:
                 self.refused += 1
                 worst = worst or answer
-                log.warning("a call to Mesos failed", call=kind, status=answer.status, reason=answer.text)
+                self._report(kind, answer)
             _tell(call, answer)
         if worst is not None and route is self._route:
             self._trouble(worst)
+
+    def _report(self, kind: str, answer: Answer) -> None:
+        now = time.monotonic()
+        if now - self._reported.get((kind, answer.status), -QUIET_S) >= QUIET_S:
+            self._reported[kind, answer.status] = now
+            log.warning(
+                "a call to Mesos failed", call=kind, status=answer.status, reason=answer.text, failed_calls=self.refused
+            )
 
 
 def _bodies(calls: list[Call], made: list[tuple[Call, str]]) -> Iterator[bytes]:
