@@ -156,9 +156,7 @@ class Service:
         self._inbox.poke()
         if self._thread is not None:
             self._thread.join(timeout)
-        if self._driver_started:
-            self.driver.stop()
-            self._driver_started = False
+        self._stop_driver()
         for item in self._inbox.swap(0):
             if item.answer is not None:
                 item.answer.set_exception(NotLeader("the server is stopping"))
@@ -278,10 +276,13 @@ class Service:
         """Take no part until elected; what runs goes on without us."""
         if self._leading:
             self._resign("another node leads")
+        self._stop_driver()
+        self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
+
+    def _stop_driver(self) -> None:
         if self._driver_started:
             self.driver.stop()
             self._driver_started = False
-        self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
 
     def _wait(self, seconds: float) -> None:
         self._stopping.wait(seconds)
@@ -298,6 +299,8 @@ class Service:
                 item.answer.set_exception(NotLeader(f"this node does not lead: {self._problem}"))
 
     def _refuse_until_stopped(self) -> None:
+        """Be of no more use, and in nobody's way: the cluster's subscription belongs to whoever leads now."""
+        self._stop_driver()
         while not self._stopping.is_set():
             self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -688,3 +689,15 @@ def test_higher_priority_goes_first(bench: Bench) -> None:
     bench.driver.offer("a")
     bench.turn()
     assert bench.driver.launched[0].task.job == "high"
+
+
+def test_a_deposed_leader_lets_go_of_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    stopped = threading.Event()
+    monkeypatch.setattr(bench.driver, "stop", stopped.set)
+    bench.store.open_epoch()  # somebody else leads
+    bench.service.post(SubmitJob(a_job()))
+    bench.service.start()
+    assert stopped.wait(10)
+    assert not bench.service.health()["ready"]
+    bench.service.stop()

@@ -118,7 +118,7 @@ class Callbacks:
     def executorLost(self, link: Link, executor_id: Any, agent_id: Any, status: Any) -> None:
         """Its tasks' own updates tell what became of them."""
         del link
-        log.info("an executor ended", executor_id=executor_id, agent_id=agent_id, exit_status=status)
+        log.debug("an executor ended", executor_id=executor_id, agent_id=agent_id, exit_status=status)
 
     def frameworkMessage(self, link: Link, executor_id: Any, agent_id: Any, data: Any) -> None:
         """Nobody of ours sends any."""

@@ -32,7 +32,7 @@ STEADY_S = 5.0  # a stream that lasted so long is followed by another at once
 USURPED_S = 60.0  # somebody else took over with our id: leave it to him for a while
 REMOVED = ("framework has been removed", "completed framework", "framework has been torn down")
 USURPED = "framework failed over"
-ENOUGH_TO_REPORT = 20  # callbacks that failed, in detail; all are counted
+ENOUGH_TO_REPORT = 20  # callbacks that failed, in detail, and events that are none; all that failed are counted
 
 
 class Masters(Protocol):
@@ -100,6 +100,7 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
         self._thread: threading.Thread | None = None
         self._usurped = False
         self._given_up = ""  # why we ended the stream ourselves
+        self._strange = 0  # events that nobody knows
 
     # --- any thread
 
@@ -214,7 +215,8 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
                 self._note_subscription(event, stream)
             elif kind == "ERROR":
                 self._note_error(str((event.get("error") or {}).get("message", "")))
-            self.on_event(event)
+            if self._is_known(kind.lower(), event):
+                self.on_event(event)
         except StreamError:
             raise
         except Exception as error:
@@ -223,6 +225,15 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
                 log.exception("an event of Mesos could not be taken", event_type=kind)
             if kind == "SUBSCRIBED":  # nobody knows of it, so it is of no use
                 raise StreamError(f"the subscription could not be taken: {error!r}") from None
+
+    def _is_known(self, name: str, event: dict[str, Any]) -> bool:
+        """Tell whether pymesos takes an event; of others it would log every one, in full."""
+        if name == "heartbeat" or (name in event and hasattr(self, f"on_{name}")):
+            return True
+        self._strange += 1
+        if self._strange <= ENOUGH_TO_REPORT:
+            log.warning("not an event of Mesos, or not a whole one", event_type=name[:100])
+        return False
 
     def _note_subscription(self, event: dict[str, Any], stream: EventStream) -> None:
         subscribed = event["subscribed"]

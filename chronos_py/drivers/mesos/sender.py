@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 BATCH = 100  # calls made before answers are looked at again
 MOST_OWED = 1000  # calls on their way at a time
+QUIET_S = 10.0  # from one line of the log to the next about calls of one kind that failed alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Sender:
         self._ear: socket.socket | None = None
         self._stopping = False
         self._thread: threading.Thread | None = None
+        self._reported: dict[tuple[str, int], float] = {}  # when calls of a kind last failed so, and it was logged
         self.sent = 0
         self.refused = 0
 
@@ -236,8 +238,16 @@ class Sender:
     def _answered(self, owed: _Owed, answer: Answer) -> None:
         _tell(owed.call, answer)
         if not answer.accepted:
-            log.warning("a call to Mesos failed", call=owed.kind, status=answer.status, reason=answer.text)
+            self._report(owed.kind, answer)
             self._complain(answer, 1)
+
+    def _report(self, kind: str, answer: Answer) -> None:
+        now = time.monotonic()
+        if now - self._reported.get((kind, answer.status), -QUIET_S) >= QUIET_S:
+            self._reported[kind, answer.status] = now
+            log.warning(
+                "a call to Mesos failed", call=kind, status=answer.status, reason=answer.text, failed_calls=self.refused
+            )
 
     def _complain(self, answer: Answer, calls: int) -> None:
         self.refused += calls

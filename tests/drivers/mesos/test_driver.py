@@ -202,6 +202,23 @@ def test_nonsense_in_the_stream_costs_at_most_the_stream(master, noise):
         assert listener.news("ct:1:0:a:").state == "TASK_RUNNING"
 
 
+def test_a_flood_of_strange_events_and_of_failed_calls_is_not_a_flood_of_lines(master, capsys, caplog):
+    master.answer = lambda call: (400, "no")
+    with a_driver(master) as (driver, listener):
+        stream = master.subscribed()
+        ready(listener)
+        for _ in range(500):
+            stream.say({"type": "NEWISH"})
+            stream.say({"type": "OFFERS"})
+            driver.perform(Revive())
+        stream.say(an_update("ct:1:0:a:", "TASK_RUNNING"))
+        listener.news("ct:1:0:a:")
+        for _ in range(500):
+            master.call("REVIVE")
+    assert len(capsys.readouterr().out.splitlines()) < 50
+    assert not [record for record in caplog.records if record.name.startswith("pymesos")]
+
+
 CALLBACKS = {
     "registered": None,
     "resourceOffers": {"type": "OFFERS", "offers": {"offers": [an_offer()]}},
