@@ -38,8 +38,9 @@ from chronos_py.errors import StoreUnavailable
 log = structlog.get_logger(__name__)
 
 PACKET = 900_000  # bytes of one request: ZooKeeper refuses 1,048,575, and counts what it adds itself
+PART = 700_000  # bytes of a text in one node
 OPERATION = 220  # bytes that an operation takes besides its paths and data: headers, and an ACL of two entries
-WINDOW = 256  # reads on their way at once
+WINDOW = 512  # reads on their way at once
 CONNECT_AGAIN_S = 0.05
 
 CUT = (
@@ -218,6 +219,8 @@ class Keeper:
             if not waiting:
                 return
             path, request = waiting[0]
+            if not request.ready():  # wait for several at once: waking up for each takes longer than the answer
+                waiting[len(waiting) * 3 // 4][1].wait(max(0.0, deadline - time.monotonic()))
             try:
                 answer = read(request.get(timeout=max(0.0, deadline - time.monotonic())))
             except CUT as error:

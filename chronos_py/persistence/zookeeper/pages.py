@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from chronos_py.persistence.zookeeper.keeper import PACKET, Create, Operation, Remove, Write, size_of
+from chronos_py.persistence.zookeeper.keeper import PACKET, PART, Create, Operation, Remove, Write, size_of
 from chronos_py.persistence.zookeeper.layout import Layout, RecordKind
 from chronos_py.persistence.zookeeper.reading import Holdings
 from chronos_py.persistence.zookeeper.texts import join, pieces
@@ -31,7 +31,7 @@ def tidy(send: Send, layout: Layout, held: Holdings, *, turns: int = LOG_TURNS, 
         if since >= keep_from or (written and budget <= 0):
             break
         lines = held.image.page(kind, shard)
-        texts = pieces({"turn": held.turn}, join(lines)) if lines else []
+        texts = pieces({"turn": held.turn}, join(lines), PART) if lines else []
         paths = [f"{layout.pages(kind)}/{shard:02x}.{held.turn:010}.{part}" for part in range(len(texts))]
         creates += map(Create, paths, texts)
         removes += [Remove(path) for path in held.pages.get((kind, shard), ()) if path not in held.damaged]

@@ -168,18 +168,23 @@ class ZooKeeperJobStore:
     # --- reading
 
     def _prepare(self) -> None:
-        """Make what is missing. Raises StoreUnavailable when a newer version has been here."""
+        """Make what is missing; the format comes last. Raises StoreUnavailable when a newer version has been here."""
         layout, keeper = self._layout, self._keeper
-        above = layout.state.split("/")
-        keeper.ensure(["/".join(above[: depth + 1]) for depth in range(1, len(above))], shared=True)
-        keeper.ensure(layout.directories())
-        keeper.ensure([layout.epoch])
-        with suppress(Refused, Unsure):  # it is there, or the next read tells
-            keeper.multi([Create(layout.format, FORMAT)])
-        try:
-            found = keeper.one(layout.format).data
-        except Refused as refused:
-            raise StoreUnavailable(f"{layout.format} cannot be read: {refused.reason!r}") from refused
+        for _ in range(2):
+            try:
+                found = keeper.one(layout.format).data
+            except Refused as refused:
+                if not isinstance(refused.reason, NoNodeError):
+                    raise StoreUnavailable(f"{layout.format} cannot be read: {refused.reason!r}") from refused
+            else:
+                break
+            above = layout.state.split("/")
+            keeper.ensure(["/".join(above[: depth + 1]) for depth in range(1, len(above))], shared=True)
+            keeper.ensure([*layout.directories(), layout.epoch])
+            with suppress(Refused, Unsure):  # another node was faster; or the next look tells
+                keeper.multi([Create(layout.format, FORMAT)])
+        else:
+            raise StoreUnavailable(f"{layout.format} could not be made")
         if found != FORMAT:
             raise StoreUnavailable(
                 f"{layout.own} was written by another chronos-py (format {found[:20]!r}, this one knows {FORMAT!r})"

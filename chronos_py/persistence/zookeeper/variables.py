@@ -50,7 +50,6 @@ class Survey:
     known: Known = field(default_factory=Known)
     turn: Draft = field(default_factory=Draft)
     counters: dict[str, Counters] = field(default_factory=dict)
-    listed: bool = True
 
 
 class Surveyor:
@@ -65,7 +64,7 @@ class Surveyor:
     def survey(self, keeper: Keeper, held: Holdings) -> Survey:
         """Raises StoreUnavailable."""
         seen, now = Survey(), self._clock.now()
-        names = self._names(keeper, held, seen)
+        names = self._names(keeper, held)
         prefix = len(self._layout.state) + 1
         for path, answer in keeper.read(map(self._layout.node, names)):
             name = path[prefix:]
@@ -78,23 +77,23 @@ class Surveyor:
                 seen.known.frozen.add(name)
         return seen
 
-    def _names(self, keeper: Keeper, held: Holdings, seen: Survey) -> list[str]:
+    def _names(self, keeper: Keeper, held: Holdings) -> list[str]:
         """Return our own index of the variables, and whatever else can be listed: the listing is flat, and may be too
         long for a packet."""
         names = dict.fromkeys(name for name, _ in held.image.items("node"))
         names.update(dict.fromkeys(held.behind))
+        listed: Iterable[str] | None = None
         try:
-            listed: Iterable[str] = keeper.children(self._layout.state)
+            listed = keeper.children(self._layout.state)
         except Refused as refused:
-            if not isinstance(refused.reason, NoNodeError):
+            if isinstance(refused.reason, NoNodeError):
+                listed = ()
+            else:
                 log.warning("jobs cannot be listed: those that others made are not seen", reason=repr(refused.reason))
-            listed = ()
         except StoreUnavailable as error:
             log.warning("jobs cannot be listed: those that others made are not seen", reason=str(error))
-            listed = ()
-            seen.listed = False
-        there = [name for name in listed if name.startswith(JOB_PREFIX) or name == FRAMEWORK_ID]
-        if seen.listed and not there and len(names) > 1:
+        there = [name for name in listed or () if name.startswith(JOB_PREFIX) or name == FRAMEWORK_ID]
+        if listed is not None and not there and len(names) > 1:
             log.error("the directory of Chronos's jobs was emptied: writing them again", path=self._layout.state)
             held.behind.update(dict.fromkeys(names, ""))
         names.update(dict.fromkeys(there))

@@ -12,9 +12,9 @@ from chronos_py.persistence.batch import Batch
 from chronos_py.persistence.codec import BadRecord, dump, encode_value
 from chronos_py.persistence.zookeeper.documents import ScheduleText, Variable, framework_variable, job_variable
 from chronos_py.persistence.zookeeper.image import Image, Unread, write_value
-from chronos_py.persistence.zookeeper.keeper import PACKET, Create, size_of
+from chronos_py.persistence.zookeeper.keeper import OPERATION, PACKET, PART, Create
 from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, Layout, RecordKind, fits
-from chronos_py.persistence.zookeeper.texts import PART, delete_line, join, pieces, put_line
+from chronos_py.persistence.zookeeper.texts import delete_line, join, pieces, put_line
 
 MARGIN = 4_000  # bytes of a request for what guards it
 
@@ -142,7 +142,7 @@ def plan(turn: Draft, number: int, layout: Layout, image: Image) -> Plan:
     after = [] if together else groups
     if after:
         body = join([*turn.lines, *(was_line(entry, image.get("node", entry)) for group in after for entry in group)])
-    first, *others = pieces({"turn": number, "id": token}, body)
+    first, *others = pieces({"turn": number, "id": token}, body, PART)
     parts = [Create(f"{name}-{token}-{at}", piece) for at, piece in enumerate(others)]
     return Plan(number, parts, Create(name, first), together, after, len(body))
 
@@ -158,7 +158,7 @@ def _size(turn: Draft, layout: Layout, names: Sequence[str]) -> int:
 
 def _size_of(turn: Draft, layout: Layout, name: str) -> int:
     variable = turn.variables[name]
-    return size_of(Create(layout.node(name), variable.data if variable else b""))
+    return OPERATION + len(layout.state) + 4 * len(name) + (len(variable.data) if variable else 0)
 
 
 def _groups(turn: Draft, layout: Layout) -> list[list[str]]:
