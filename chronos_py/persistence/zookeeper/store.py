@@ -25,6 +25,7 @@ from typing import Any
 import structlog
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NoAuthError, NodeExistsError, NoNodeError
+from kazoo.hosts import collect_hosts
 
 from chronos_py.clock import Clock, SystemClock
 from chronos_py.errors import StaleLeader, StoreUnavailable
@@ -85,7 +86,8 @@ class ZooKeeperJobStore:
         log_turns: int = LOG_TURNS,
         make_client: Callable[..., Any] = KazooClient,
     ) -> None:
-        """Raises ValueError for a path that ZooKeeper does not know."""
+        """Raises ValueError for hosts or a path that cannot be."""
+        collect_hosts(hosts)
         self._layout = layout_of(path)
         self._keeper = Keeper(hosts, auth, timeout, patience, tls, make_client)
         self._text = schedule_text
@@ -111,8 +113,10 @@ class ZooKeeperJobStore:
                     self._keeper.multi([Write(self._layout.epoch, b"", epoch)])
                 except Unsure:
                     continue  # if it was carried out after all, one number is left out
-                except Refused:
-                    continue  # another node was faster: be the later one
+                except Refused as refused:
+                    if not isinstance(refused.reason, BadVersionError):  # else another node was faster: be the later
+                        raise StoreUnavailable(f"{self._layout.epoch}: {refused.reason!r}") from refused
+                    continue
                 self._epoch = epoch + 1
                 return self._epoch
             raise StoreUnavailable(f"{self._layout.epoch}: no epoch could be opened in {TRIES} tries")
@@ -337,7 +341,7 @@ class ZooKeeperJobStore:
                 self._written(name, turn)
                 continue
             if self._known.versions.get(name) != found.version:
-                log.warning("someone else has written a variable while we lead: it is overwritten", name=name)
+                log.warning("a variable is not as we knew it: it is kept aside and overwritten", name=name)
                 self._lay_aside(epoch, "node", name, found.data)
                 self._known.versions[name] = found.version
                 self._known.digests.pop(name, None)

@@ -119,6 +119,7 @@ class Surveyor:
         except BadRecord as error:
             held.report(*_shown(name), str(error))
             seen.known.digests.pop(name, None)
+            seen.known.versions.pop(name, None)  # whoever writes it meets it first, and keeps what is there aside
 
     def _absent(self, seen: Survey, held: Holdings, name: str) -> None:
         if held.image.get("node", name) is None:
