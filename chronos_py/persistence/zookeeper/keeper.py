@@ -41,6 +41,7 @@ PACKET = 900_000  # bytes of one request: ZooKeeper refuses 1,048,575, and count
 PART = 700_000  # bytes of a text in one node
 OPERATION = 220  # bytes that an operation takes besides its paths and data: headers, and an ACL of two entries
 WINDOW = 512  # reads on their way at once
+CHECKS, CHECKS_AHEAD = 500, 8  # versions in one request, and requests on their way
 CONNECT_AGAIN_S = 0.05
 
 CUT = (
@@ -185,6 +186,36 @@ class Keeper:
         if isinstance(found, Exception):
             raise Refused(0, found) from found
         return found
+
+    def changes(self, path: str) -> int | None:
+        """Return how often a node has come or gone below `path`; None: it cannot be read. Raises StoreUnavailable."""
+        ((_, answer),) = self._ask("get_async", [path], lambda answer: int(answer[1].cversion), 1)
+        return answer if isinstance(answer, int) else None
+
+    def differing(self, versions: Sequence[tuple[str, int]]) -> list[str]:
+        """Return the paths whose versions may be others: hundreds are asked for at once, and one costs its neighbours
+        the answer. Raises StoreUnavailable."""
+        differing: list[str] = []
+        client = self._ready(time.monotonic() + self.patience)
+        waiting: deque[tuple[list[str], Any]] = deque()
+        for start in range(0, len(versions) + CHECKS * CHECKS_AHEAD, CHECKS):
+            group = versions[start : start + CHECKS]
+            if group:
+                transaction = client.transaction()
+                for path, version in group:
+                    transaction.check(path, version)
+                waiting.append(([path for path, _ in group], transaction.commit_async()))
+            if waiting and (not group or len(waiting) >= CHECKS_AHEAD):
+                paths, request = waiting.popleft()
+                try:
+                    right = request.get(timeout=self.patience) == [True] * len(paths)
+                except CUT:
+                    right = False  # reading them will tell
+                except KazooException as error:
+                    raise self._refusal(error) from error
+                if not right:
+                    differing += paths
+        return differing
 
     def ensure(self, paths: Sequence[str], *, shared: bool = False) -> None:
         """Make nodes that are missing, in order; `shared` ones are open to everybody. Raises StoreUnavailable."""

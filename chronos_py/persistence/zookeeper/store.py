@@ -54,8 +54,8 @@ from chronos_py.persistence.zookeeper.keeper import (
 from chronos_py.persistence.zookeeper.layout import FORMAT, layout_of
 from chronos_py.persistence.zookeeper.pages import LOG_TURNS, tidy
 from chronos_py.persistence.zookeeper.reading import Holdings, read_holdings
-from chronos_py.persistence.zookeeper.variables import Known, Surveyor
-from chronos_py.persistence.zookeeper.writing import MARGIN, Draft, draft, plan
+from chronos_py.persistence.zookeeper.variables import Surveyor
+from chronos_py.persistence.zookeeper.writing import MARGIN, Draft, Known, draft, plan
 
 log = structlog.get_logger(__name__)
 
@@ -144,7 +144,7 @@ class ZooKeeperJobStore:
         with self._lock:
             held = self._held or self._read()
             while True:
-                turn = draft(batch, held.image, self._known.digests, self._text, self._known.frozen)
+                turn = draft(batch, held.image, self._known, self._text)
                 try:
                     self._write(epoch, turn)
                 except _Frozen as error:
@@ -228,7 +228,7 @@ class ZooKeeperJobStore:
         assert held is not None
         for kind, key, value in turn.asides:
             self._lay_aside(epoch, kind, key, value)
-        steps = plan(turn, held.turn + 1, self._layout, held.image)
+        steps = plan(turn, held.turn + 1, self._layout, held.image, self._known)
         durable = False
         try:
             for part in steps.parts:
@@ -249,6 +249,7 @@ class ZooKeeperJobStore:
             raise
         held.turns[steps.number] = (steps.paths, steps.size)
         held.turn = steps.number
+        self._known.children = steps.children
         self._take(turn, steps.number)
 
     def _take(self, turn: Draft, number: int) -> None:

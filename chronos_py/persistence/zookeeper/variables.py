@@ -23,23 +23,13 @@ from chronos_py.persistence.zookeeper.documents import (
     read_variable,
 )
 from chronos_py.persistence.zookeeper.entry import Entry, decode_framework_id
-from chronos_py.persistence.zookeeper.image import Image
+from chronos_py.persistence.zookeeper.image import Image, Mark
 from chronos_py.persistence.zookeeper.keeper import Found, Keeper, Refused
 from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, Layout
 from chronos_py.persistence.zookeeper.reading import Holdings
-from chronos_py.persistence.zookeeper.writing import Draft
+from chronos_py.persistence.zookeeper.writing import Draft, Known
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Known:
-    """What we know of the nodes: by name the version (missing: there is no node), and the digest of the value.
-    `frozen` ones may not be written by us."""
-
-    versions: dict[str, int] = field(default_factory=dict)
-    digests: dict[str, bytes] = field(default_factory=dict)
-    frozen: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -64,7 +54,12 @@ class Surveyor:
     def survey(self, keeper: Keeper, held: Holdings) -> Survey:
         """Raises StoreUnavailable."""
         seen, now = Survey(), self._clock.now()
-        names = self._names(keeper, held)
+        children = keeper.changes(self._layout.state)
+        if children is not None and children == held.children and not held.behind:
+            names = self._changed(keeper, held, seen.known)
+        else:
+            names = self._names(keeper, held)
+        reported = len(held.quarantined)
         prefix = len(self._layout.state) + 1
         for path, answer in keeper.read(map(self._layout.node, names)):
             name = path[prefix:]
@@ -75,7 +70,18 @@ class Surveyor:
             else:
                 held.report(*_shown(name), f"cannot be read: {answer!r}")
                 seen.known.frozen.add(name)
+        if len(held.quarantined) == reported:
+            seen.known.children = children
         return seen
+
+    def _changed(self, keeper: Keeper, held: Holdings, known: Known) -> list[str]:
+        """Return the variables that are not as we left them, when none has come or gone: their versions tell, and
+        many are asked for at once, without being read."""
+        marks: dict[str, Mark] = {name: mark for name, mark in held.image.items("node") if isinstance(mark, Mark)}
+        paths = {self._layout.node(name): name for name in marks}
+        changed = keeper.differing([(path, marks[name].version) for path, name in paths.items()])
+        known.versions.update((name, marks[name].version) for path, name in paths.items() if path not in changed)
+        return [paths[path] for path in changed]
 
     def _names(self, keeper: Keeper, held: Holdings) -> list[str]:
         """Return our own index of the variables, and whatever else can be listed: the listing is flat, and may be too
@@ -103,12 +109,12 @@ class Surveyor:
 
     def _compare(self, seen: Survey, held: Holdings, name: str, found: Found, now: Millis) -> None:
         seen.known.versions[name] = found.version
-        ours = held.image.get("node", name)
+        mark = held.image.mark(name)
         try:
             entry = read_variable(name, found.data)
             uuid = entry.uuid.hex()
             seen.known.digests[name] = digest_of(entry.value)
-            if uuid == ours:
+            if mark is not None and uuid == mark.uuid:
                 return
             if name in held.behind and uuid == held.behind[name]:
                 self._finish(seen, held, name)
@@ -122,7 +128,7 @@ class Surveyor:
             seen.known.versions.pop(name, None)  # whoever writes it meets it first, and keeps what is there aside
 
     def _absent(self, seen: Survey, held: Holdings, name: str) -> None:
-        if held.image.get("node", name) is None:
+        if held.image.mark(name) is None:
             return
         if held.behind.get(name) == "":
             self._finish(seen, held, name)
@@ -139,7 +145,7 @@ class Surveyor:
     def _finish(self, seen: Survey, held: Holdings, name: str) -> None:
         """Write what the last turn had to leave."""
         log.info("finishing what the last leader had begun to write", name=name)
-        if held.image.get("node", name) is None:
+        if held.image.mark(name) is None:
             seen.turn.variables[name] = None
             return
         if name == FRAMEWORK_ID:
@@ -150,7 +156,7 @@ class Surveyor:
                 return
             variable = job_variable(job, state or JobState(), self._text)
         seen.turn.variables[name] = variable
-        seen.turn.put("node", name, variable.uuid)
+        seen.turn.put("node", name, Mark(variable.uuid, seen.known.versions.get(name, -1) + 1))
 
     def _foreign_job(self, seen: Survey, held: Holdings, name: str, entry: Entry, now: Millis) -> None:
         job, state = _own(held.image, name)
@@ -163,13 +169,13 @@ class Surveyor:
             seen.counters[name] = theirs.counters
             if held.image.get("state", name) is not None:
                 seen.turn.delete(held.image, "state", name, keep=True)
-        seen.turn.put("node", entry.name, entry.uuid.hex())
+        seen.turn.put("node", entry.name, Mark(entry.uuid.hex(), seen.known.versions[entry.name]))
 
     def _foreign_framework(self, seen: Survey, held: Holdings, entry: Entry) -> None:
         framework_id = decode_framework_id(entry.value)
         log.info("taking over the framework's id", framework_id=framework_id)
         seen.turn.put("meta", "framework_id", dump(framework_id))
-        seen.turn.put("node", entry.name, entry.uuid.hex())
+        seen.turn.put("node", entry.name, Mark(entry.uuid.hex(), seen.known.versions[entry.name]))
 
 
 def _own(image: Image, name: str) -> tuple[Job | None, JobState | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,7 +11,7 @@ from datetime import UTC
 from typing import Any
 
 import pytest
-from kazoo.client import KazooClient
+from kazoo.client import KazooClient, KazooState
 from kazoo.security import make_digest_acl
 
 from chronos_py.errors import StaleLeader, StoreUnavailable
@@ -24,6 +25,7 @@ from chronos_py.persistence.zookeeper.layout import layout_of
 from compat_tests.servers.zookeeper import ZooKeeperEnsemble
 from tests.persistence.test_job_store_suite import a_record, a_run, held
 from tests.persistence.zookeeper import decoder
+from tests.persistence.zookeeper.faults import MeddledClient, Meddler
 
 pytestmark = pytest.mark.external
 
@@ -469,3 +471,52 @@ def _lead(store: ZooKeeperJobStore) -> int:
         except StoreUnavailable:
             continue
     raise AssertionError("no server came back")
+
+
+# --- loading
+
+
+def test_variables_that_nobody_touched_are_not_read(client: KazooClient, root: str) -> None:
+    meddler = Meddler()
+    store = ZooKeeperJobStore("shared", root, make_client=lambda *_, **__: MeddledClient(client, meddler))
+    epoch = store.open_epoch()
+    jobs = {f"job-{number}": Job(name=f"job-{number}") for number in range(1200)}
+    store.commit(epoch, [Put("job", name, job) for name, job in jobs.items()])
+    for name in ("job-3", "job-4", "job-5"):
+        store.commit(epoch, [Put("state", name, JobState(success_count=1))])
+    store.commit(epoch, [Delete("job", "job-7")])
+    meddler.count = 0
+    assert held(store.load())["job"].keys() == jobs.keys() - {"job-7"}
+    assert meddler.count < 30
+    client.set(f"{root}/state/J_job-9", variable("job-9", '{"name":"job-9","schedule":"","owner":"them"}'))
+    meddler.count = 0
+    assert store.load().jobs["job-9"].owner == "them"
+    assert 500 < meddler.count < 530  # those that were asked for together
+
+
+def test_a_job_that_was_deleted_and_made_anew_is_noticed(client: KazooClient, root: str, opened: Open) -> None:
+    store = opened()
+    store.commit(store.open_epoch(), [Put("job", "a", Job(name="a")), Put("job", "b", Job(name="b"))])
+    client.delete(f"{root}/state/J_a")
+    client.create(f"{root}/state/J_a", variable("a", '{"name":"a","schedule":"","owner":"them"}'))  # version 0 again
+    store.open_epoch()
+    assert store.load().jobs["a"].owner == "them"
+    assert opened().load().jobs["a"].owner == "them"
+
+
+def test_a_session_that_ended_costs_nothing(client: KazooClient, root: str, opened: Open, hosts: str) -> None:
+    store = opened()
+    epoch = store.open_epoch()
+    inner = store._keeper._client
+    lost = threading.Event()
+    inner.add_listener(lambda state: lost.set() if state == KazooState.LOST else None)
+    for number in range(3):
+        store.commit(epoch, [Put("meta", f"before {number}", 1)])
+        lost.clear()
+        thief = KazooClient(hosts, client_id=inner.client_id)
+        thief.start(30)
+        thief.stop()  # ends the session that both have
+        thief.close()
+        assert lost.wait(30)
+        store.commit(epoch, [Put("meta", f"after {number}", 1)])
+    assert len(store.load().meta) == 6
