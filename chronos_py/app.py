@@ -17,12 +17,13 @@ from chronos_py.api import create_app
 from chronos_py.api.auth import with_credentials
 from chronos_py.api.backend import ApiSettings
 from chronos_py.api.executor import PREFIX, with_executor
+from chronos_py.api.proxy import ProxySettings, passing_on
 from chronos_py.api.transport import closing
 from chronos_py.clock import SystemClock
 from chronos_py.config import BadSetting, Settings
 from chronos_py.drivers.base import Driver
 from chronos_py.drivers.local import LocalDriver, detect_resources
-from chronos_py.election import SoleLeader
+from chronos_py.election import Leadership, SoleLeader, ZooKeeperLeadership
 from chronos_py.errors import StoreUnavailable
 from chronos_py.executor.archive import build as build_executor
 from chronos_py.executor.info import Setup
@@ -37,6 +38,7 @@ from chronos_py.scheduler.book import Policy
 from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.tasks import TaskDefaults
 from chronos_py.service import Service
+from chronos_py.zookeeper import clean_path
 
 log = structlog.get_logger(__name__)
 
@@ -137,6 +139,17 @@ def mesos_driver(settings: Settings, port: int) -> Driver:
         raise BadSetting("mesos_ca_file", settings.mesos_ca_file, str(error)) from None
 
 
+def leadership_of(settings: Settings, address: str) -> Leadership:
+    """Return the election that this node takes part in."""
+    zookeeper, clock = settings.zookeeper, SystemClock()
+    if zookeeper is None:
+        return SoleLeader(address, clock.now)
+    path = f"{clean_path(settings.zk_path)}/candidate"
+    return ZooKeeperLeadership(
+        zookeeper.client, path, address, acl=zookeeper.acl(), timeout=zookeeper.timeout, now=clock.now
+    )
+
+
 def _executor_uri(settings: Settings, port: int) -> str:
     """Return where agents fetch our executor, empty when it is installed on them."""
     if settings.executor_uri == "installed":
@@ -159,7 +172,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
 
     Raises StoreUnavailable when another server has the store.
     """
-    folder, stopping = settings.folder, stopping or threading.Event()
+    folder, stopping, address = settings.folder, stopping or threading.Event(), f"{settings.host}:{port}"
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("state.sqlite", "history.sqlite"):
         _keep_to_ourselves(folder / name)
@@ -175,7 +188,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     service = Service(
         store=store,
         driver=driver,
-        leadership=SoleLeader(f"{settings.host}:{port}"),
+        leadership=leadership_of(settings, address),
         outbox=CountingOutbox(writer, metrics),
         history=HistoryReader(history, writer),
         clock=SystemClock(),
@@ -199,8 +212,10 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         metrics,
     )
     wsgi: Any = app
+    if settings.zookeeper is not None:
+        wsgi = passing_on(wsgi, service, ProxySettings(address, at_once=max(1, settings.http_threads * 3 // 4)))
     if settings.credentials is not None:
-        wsgi = with_credentials(app, *settings.credentials, settings.http_realm)
+        wsgi = with_credentials(wsgi, *settings.credentials, settings.http_realm)
     wsgi = with_executor(wsgi, build_executor())
     wsgi = closing(counting(wsgi, metrics))
     housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)

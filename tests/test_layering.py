@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "chronos_py"
 
 ORDER = """
-errors < clock | config | logs < model < executor
+errors < clock | zookeeper < config | logs < model < executor
 < scheduler | persistence | drivers | notify | election | metrics | inbox | feed
 < loading < service < api | ui | examples < app < serving < cli < __main__
 """
