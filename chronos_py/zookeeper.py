@@ -60,10 +60,11 @@ class ZooKeeperAddress:
         Credentials go out on each new connection before anything else does.
         """
         from kazoo.client import KazooClient  # not needed, and not loaded, without ZooKeeper
+        from kazoo.retry import KazooRetry
 
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"connection_retry": KazooRetry(max_tries=-1, delay=0.1, max_delay=1.0)}
         if self.tls:
-            options = {"use_ssl": True, "verify_certs": True, "check_hostname": True, "ca": self.ca_file or None}
+            options |= {"use_ssl": True, "verify_certs": True, "check_hostname": True, "ca": self.ca_file or None}
             options |= {"certfile": self.cert_file or None, "keyfile": self.key_file or None}
         auth = [("digest", self.auth)] if self.auth else None
         return KazooClient(self.hosts, timeout=self.timeout, auth_data=auth, read_only=False, **options)

@@ -330,6 +330,7 @@ class ZooKeeperLeadership:
         with self._lock:
             self._client = None
             self._step_down("the session with ZooKeeper ends")
+            self._change(session="none" if self._stopping.is_set() else "lost", leader="", node="")
             self._renew()
         if client is None:
             return
