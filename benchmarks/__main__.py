@@ -7,9 +7,9 @@ import sys
 
 import structlog
 
-from benchmarks import mesos, placing, running, serving
+from benchmarks import mesos, placing, running, serving, zookeeper
 
-MODULES = {"placing": placing, "running": running, "serving": serving, "mesos": mesos}
+MODULES = {"placing": placing, "running": running, "serving": serving, "mesos": mesos, "zookeeper": zookeeper}
 
 
 def main() -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields, replace
+from datetime import tzinfo
+from functools import lru_cache
 
 import structlog
 
-from chronos_py.clock import Clock
+from chronos_py.clock import Clock, Millis
+from chronos_py.model.job import Job, JobState
 from chronos_py.persistence.base import Quarantined, Snapshot
 from chronos_py.scheduler.book import Aside, Policy
 from chronos_py.scheduler.engine import Engine, valid_counters
+from chronos_py.scheduler.schedule import Occurrences, parse_schedule
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +73,38 @@ class Loader:
             except Exception as error:
                 self.set_aside(engine, snapshot, error)
             else:
+                _count(engine, snapshot)
                 return engine
+
+
+def _count(engine: Engine, snapshot: Snapshot) -> None:
+    """Give jobs whose schedule starts anew the counters of their documents."""
+    for name, counters in snapshot.counters.items():
+        entry = engine.book.jobs.get(name)
+        if entry is not None and name not in snapshot.states:
+            changed = {field.name: getattr(counters, field.name) for field in fields(counters)}
+            engine.book.put_state(entry, replace(entry.state, **changed))
+
+
+def schedule_text(default_zone: tzinfo) -> Callable[[Job, JobState], str | None]:
+    """Return what says how much is left of a job's schedule, as Chronos keeps it in the job's document: as sent until
+    the first run was made, and where it cannot be used."""
+
+    @lru_cache(maxsize=20_000)
+    def occurrences(schedule: str, zone: str, anchor: Millis) -> Occurrences | None:
+        try:
+            parsed = parse_schedule(schedule, zone, default_zone=default_zone, strict_zone=False)
+            return parsed.anchored(anchor)
+        except ValueError:
+            return None
+
+    def text(job: Job, state: JobState) -> str | None:
+        if job.schedule is None or not state.advanced:
+            return job.schedule
+        found = occurrences(job.schedule, job.schedule_zone, state.anchor)
+        return job.schedule if found is None else found.text(state.remaining, state.next_index)
+
+    return text
 
 
 @contextmanager

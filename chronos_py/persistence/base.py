@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from chronos_py.clock import Millis
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
-from chronos_py.model.job import Job, JobState
+from chronos_py.model.job import Counters, Job, JobState
 from chronos_py.model.messages import Change
 from chronos_py.model.run import Run
 
@@ -24,7 +24,10 @@ class Quarantined:
 
 @dataclass(slots=True)
 class Snapshot:
-    """All that the engine needs to go on where the last leader stopped."""
+    """All that the engine needs to go on where the last leader stopped.
+
+    `counters` are of jobs without a state that someone else has written: what their documents say of their past.
+    """
 
     jobs: dict[str, Job] = field(default_factory=dict)
     states: dict[str, JobState] = field(default_factory=dict)
@@ -32,6 +35,7 @@ class Snapshot:
     meta: dict[str, Any] = field(default_factory=dict)
     outbox: dict[int, HistoryRecord] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
+    counters: dict[str, Counters] = field(default_factory=dict)
 
 
 class JobStore(Protocol):

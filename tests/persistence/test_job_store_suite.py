@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ from chronos_py.persistence.base import JobStore, Snapshot
 from chronos_py.persistence.codec import BadRecord
 from chronos_py.persistence.memory import MemoryJobStore
 from chronos_py.persistence.sqlite import SqliteJobStore
+from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from tests import strategies
 
 Open = Callable[[], JobStore]  # opens the same store again, as a new process would
@@ -48,11 +50,32 @@ def sqlite() -> Iterator[Open]:
             opened.pop().close()
 
 
-STORES = [memory, sqlite]
+def zookeeper_at(hosts: str) -> Any:
+    @contextmanager
+    def zookeeper() -> Iterator[Open]:
+        path = f"/suite/{uuid4().hex}"
+        opened: list[ZooKeeperJobStore] = []
+
+        def reopen() -> ZooKeeperJobStore:
+            if opened:
+                opened.pop().close()
+            opened.append(ZooKeeperJobStore(hosts, path))
+            return opened[-1]
+
+        yield reopen
+        if opened:
+            opened.pop().close()
+
+    return zookeeper
 
 
-@pytest.fixture(params=STORES, ids=lambda store: store.__name__)
+STORES = [memory, sqlite, pytest.param("zookeeper", marks=pytest.mark.external)]
+
+
+@pytest.fixture(params=STORES, ids=lambda store: getattr(store, "__name__", store))
 def place(request: pytest.FixtureRequest) -> Any:
+    if request.param == "zookeeper":
+        return zookeeper_at(request.getfixturevalue("zookeeper_server").hosts)
     return request.param
 
 

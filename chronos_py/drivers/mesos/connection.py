@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -120,9 +121,19 @@ class CallConnection:
     def _usable(self) -> socket.socket | None:
         """Return the kept connection, unless the other side has closed it meanwhile: a call sent there would be lost
         without a trace."""
-        if self._socket is not None and select.select([self._socket], [], [], 0)[0]:
-            self.close()  # nothing is owed to us, so what can be read is the end
-        return self._socket
+        kept = self._socket
+        if kept is None or not select.select([kept], [], [], 0)[0]:
+            return kept
+        try:
+            kept.settimeout(0)
+            kept.recv(1)  # nothing is owed to us, so what can be read is the end
+        except (BlockingIOError, ssl.SSLWantReadError):  # or something that only TLS itself has use for
+            kept.settimeout(self._timeout)
+            return kept
+        except OSError:
+            pass
+        self.close()
+        return None
 
     def _connect(self) -> socket.socket:
         plain = socket.create_connection((self._endpoint.host, self._endpoint.port), self._timeout)

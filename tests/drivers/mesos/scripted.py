@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ Say = Callable[[dict[str, Any]], None]
 class ScriptedMaster:
     """`address` is where it listens. Each subscription is put into `subscriptions`; calls into `calls`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.subscriptions: queue.Queue[Subscription] = queue.Queue()
         self.calls: queue.Queue[dict[str, Any]] = queue.Queue()
         self.answer: Callable[[dict[str, Any]], tuple[int, str]] = lambda call: (202, "")
@@ -60,6 +61,8 @@ class ScriptedMaster:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -134,8 +137,8 @@ class Subscription:
 
 
 @contextmanager
-def a_master() -> Iterator[ScriptedMaster]:
-    master = ScriptedMaster()
+def a_master(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedMaster]:
+    master = ScriptedMaster(tls)
     try:
         yield master
     finally:

@@ -1,0 +1,115 @@
+"""Between our nouns and the variables that Chronos keeps: which bytes, and what a document of another hand means."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any
+
+from chronos_py.clock import Millis
+from chronos_py.errors import InvalidInput
+from chronos_py.model.documents import JobDefaults
+from chronos_py.model.job import Counters, Job, JobState
+from chronos_py.model.stored import read_stored, stored_document
+from chronos_py.persistence.codec import BadRecord
+from chronos_py.persistence.zookeeper.entry import Entry, decode_entry, encode_entry, encode_framework_id
+
+ScheduleText = Callable[[Job, JobState], str | None]  # what is left of a job's schedule, as Chronos would keep it
+
+LIMIT = 800_000  # bytes of a variable that we write: it has to fit into a request together with what guards it
+
+# What Chronos does not know, and so drops when it writes a job.
+_OURS = ("priority", "retry_delay", "retry_backoff", "retry_max_delay", "catch_up", "on_uncertain", "kill_grace",
+         "gpus", "ports", "extra")  # fmt: skip
+_DEFAULTS: dict[str, Any] = {
+    field.name: field.default if field.default is not MISSING else {} for field in fields(Job) if field.name in _OURS
+}
+
+
+def as_sent(job: Job, state: JobState) -> str | None:
+    """Return the schedule as its owner sent it."""
+    return job.schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable about to be written. `digest` tells whether the value differs from what was written last."""
+
+    name: str
+    uuid: str
+    data: bytes
+    digest: bytes
+
+
+def job_variable(job: Job, state: JobState, text: ScheduleText) -> Variable:
+    """Raises BadRecord for a job that has no place in a request."""
+    return _variable(f"J_{job.name}", stored_document(job, state, text(job, state)).encode("utf-8"))
+
+
+def framework_variable(name: str, framework_id: str) -> Variable:
+    return _variable(name, encode_framework_id(framework_id))
+
+
+def _variable(name: str, value: bytes) -> Variable:
+    if len(value) > LIMIT:
+        raise BadRecord(name, f"takes {len(value)} bytes; ZooKeeper has room for {LIMIT}")
+    identity = uuid.uuid4()
+    data = encode_entry(Entry(name, identity.bytes, value))
+    return Variable(name, identity.hex, data, digest_of(value))
+
+
+def digest_of(value: bytes) -> bytes:
+    return hashlib.blake2b(value, digest_size=16).digest()
+
+
+def read_variable(name: str, data: bytes) -> Entry:
+    """Read the variable of this name. Raises BadRecord."""
+    entry = decode_entry(data)
+    if entry.name != name:
+        raise BadRecord("name", f"is {entry.name[:200]!r} in the node {name[:200]!r}")
+    return entry
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A job as someone else wrote it. `state` None: its schedule is another one, and starts anew with `counters`."""
+
+    job: Job
+    counters: Counters
+    state: JobState | None
+
+
+def read_foreign(
+    name: str,
+    value: bytes,
+    job: Job | None,
+    state: JobState | None,
+    text: ScheduleText,
+    defaults: JobDefaults,
+    now: Millis,
+) -> Foreign:
+    """Read the document of a job; `job` and `state` are what we knew of it. What Chronos cannot keep stays ours.
+    Raises BadRecord."""
+    try:
+        read = read_stored(value, defaults, now)
+    except (InvalidInput, UnicodeDecodeError) as error:
+        raise BadRecord("", str(error)[:500]) from None
+    if read.job.name != name:
+        raise BadRecord("name", f"is {read.job.name[:200]!r} in the document of {name[:200]!r}")
+    if job is None:
+        return Foreign(read.job, read.counters, None)
+    kept = {field: getattr(job, field) for field in _OURS if getattr(read.job, field) == _DEFAULTS[field]}
+    theirs = replace(read.job, **kept)
+    if state is None:
+        return Foreign(theirs, read.counters, None)
+    shown = text(job, state)
+    if (theirs.schedule, theirs.schedule_zone, theirs.parents is None) == (
+        shown,
+        job.schedule_zone,
+        job.parents is None,
+    ):
+        changed = {field.name: getattr(read.counters, field.name) for field in fields(Counters)}
+        return Foreign(replace(theirs, schedule=job.schedule), read.counters, replace(state, **changed))
+    return Foreign(theirs, read.counters, None)

@@ -1,0 +1,310 @@
+"""One kazoo client, with a limit on the time of everything, and every failure as one of three errors.
+
+`Refused` is a definite no; `Unsure` a write whose fate nobody knows; `StoreUnavailable` all else. Nothing here hangs:
+a connection that is away is waited for no longer than `patience` seconds.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from kazoo.client import KazooClient, KazooState
+from kazoo.exceptions import (
+    AuthFailedError,
+    CancelledError,
+    ConnectionDropped,
+    ConnectionLoss,
+    KazooException,
+    NodeExistsError,
+    OperationTimeoutError,
+    RolledBackError,
+    RuntimeInconsistency,
+    SessionExpiredError,
+    SessionMovedError,
+)
+from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.retry import KazooRetry
+from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
+
+from chronos_py.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+PACKET = 900_000  # bytes of one request: ZooKeeper refuses 1,048,575, and counts what it adds itself
+OPERATION = 220  # bytes that an operation takes besides its paths and data: headers, and an ACL of two entries
+WINDOW = 256  # reads on their way at once
+CONNECT_AGAIN_S = 0.05
+
+CUT = (
+    CancelledError,
+    ConnectionDropped,
+    ConnectionLoss,
+    KazooTimeoutError,
+    OperationTimeoutError,
+    SessionExpiredError,  # ConnectionClosedError, too
+    SessionMovedError,
+    OSError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    path: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    path: str
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    path: str
+    data: bytes
+    version: int = -1  # -1: any
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    path: str
+    version: int = -1
+
+
+Operation = Check | Create | Write | Remove
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A node that was read; `version` counts its writes from 0."""
+
+    data: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Paths of PEM files, as kazoo takes them; without `ca` the server's certificate is not checked."""
+
+    certfile: str | None = None
+    keyfile: str | None = None
+    ca: str | None = None
+
+
+class Refused(Exception):
+    """ZooKeeper did nothing of a request, because of its operation number `index`."""
+
+    def __init__(self, index: int, reason: Exception) -> None:
+        super().__init__(f"operation {index}: {reason!r}")
+        self.index = index
+        self.reason = reason
+
+
+class Unsure(StoreUnavailable):
+    """Whether a request was carried out is not known."""
+
+
+def size_of(operation: Operation) -> int:
+    """Return how many bytes an operation takes in a request, at most."""
+    data = len(operation.data) if isinstance(operation, Create | Write) else 0
+    return OPERATION + len(operation.path.encode()) + data
+
+
+@dataclass(slots=True)
+class Keeper:
+    """The connection to `hosts` (host:port, comma-separated). `auth` is `user:password` (scheme digest) or empty;
+    `timeout` the session's and `patience` how long to wait for any answer, both in seconds. Any thread."""
+
+    hosts: str
+    auth: str = ""
+    timeout: float = 10.0
+    patience: float = 10.0
+    tls: Tls | None = None
+    make: Callable[..., Any] = KazooClient
+    _client: Any = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _connected: threading.Event = field(default_factory=threading.Event)
+    _closed: bool = False
+
+    # --- requests
+
+    def multi(self, operations: Sequence[Operation]) -> None:
+        """Do all or nothing. Raises Refused, Unsure, StoreUnavailable (nothing was done)."""
+        client = self._ready(time.monotonic() + self.patience)
+        transaction = client.transaction()
+        for operation in operations:
+            match operation:
+                case Check(path, version):
+                    transaction.check(path, version)
+                case Create(path, data):
+                    transaction.create(path, data, acl=self._acl)
+                case Write(path, data, version):
+                    transaction.set_data(path, data, version)
+                case Remove(path, version):
+                    transaction.delete(path, version)
+        try:
+            results = transaction.commit_async().get(timeout=self.patience)
+        except CUT as error:
+            raise Unsure(f"{self.hosts}: no answer to a write: {error!r}") from error
+        except KazooException as error:
+            raise self._refusal(error) from error
+        for index, result in enumerate(results):
+            if isinstance(result, Exception) and not isinstance(result, RolledBackError | RuntimeInconsistency):
+                raise Refused(index, result)
+        if len(results) != len(operations) or any(isinstance(result, Exception) for result in results):
+            raise Unsure(f"{self.hosts}: an answer that cannot be understood: {results!r:.200}")
+
+    def read(self, paths: Iterable[str], window: int = WINDOW) -> Iterator[tuple[str, Found | Exception]]:
+        """Yield what each node holds, or why it cannot be read, in order. Raises StoreUnavailable."""
+
+        def found(answer: Any) -> Found:
+            data, stat = answer
+            return Found(data or b"", stat.version)
+
+        return self._ask("get_async", paths, found, window)
+
+    def children(self, path: str) -> list[str]:
+        """Return the names below a node. Raises Refused, StoreUnavailable."""
+        ((_, names),) = self._ask("get_children_async", [path], list, 1)
+        if isinstance(names, Exception):
+            raise Refused(0, names) from names
+        return sorted(names)
+
+    def one(self, path: str) -> Found:
+        """Return what a node holds. Raises Refused, StoreUnavailable."""
+        ((_, found),) = self.read([path])
+        if isinstance(found, Exception):
+            raise Refused(0, found) from found
+        return found
+
+    def ensure(self, paths: Sequence[str], *, shared: bool = False) -> None:
+        """Make nodes that are missing, in order; `shared` ones are open to everybody. Raises StoreUnavailable."""
+        acl = OPEN_ACL_UNSAFE if shared else self._acl
+        for path in paths:
+            ((_, answer),) = self._ask("create_async", [path], lambda made: made, 1, value=b"", acl=acl)
+            if isinstance(answer, Exception) and not isinstance(answer, NodeExistsError):
+                raise self._refusal(answer)
+
+    def close(self) -> None:
+        """End the session; nothing can be asked after that."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    # --- the connection
+
+    def _ask(
+        self, method: str, paths: Iterable[str], read: Callable[[Any], Any], window: int, **options: Any
+    ) -> Iterator[tuple[str, Any]]:
+        """Send up to `window` requests ahead, and again those that a cut connection took; give up when none is
+        answered for `patience` seconds."""
+        waiting: deque[tuple[str, Any]] = deque()
+        source = iter(paths)
+        deadline = time.monotonic() + self.patience
+        client = self._ready(deadline)
+        while True:
+            for path in source:
+                waiting.append((path, getattr(client, method)(path, **options)))
+                if len(waiting) >= window:
+                    break
+            if not waiting:
+                return
+            path, request = waiting[0]
+            try:
+                answer = read(request.get(timeout=max(0.0, deadline - time.monotonic())))
+            except CUT as error:
+                if time.monotonic() >= deadline:
+                    raise StoreUnavailable(f"{self.hosts}: no answer to {method} {path}: {error!r}") from error
+                time.sleep(CONNECT_AGAIN_S)  # kazoo tells its listeners a moment later than those who wait
+                client = self._ready(deadline)
+                waiting = deque((path, getattr(client, method)(path, **options)) for path, _ in waiting)
+                continue
+            except AuthFailedError as error:
+                raise self._refusal(error) from error
+            except KazooException as error:
+                answer = error
+            waiting.popleft()
+            deadline = time.monotonic() + self.patience
+            yield path, answer
+
+    def _ready(self, deadline: float) -> Any:
+        """Return a client that is connected. Raises StoreUnavailable."""
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable(f"{self.hosts}: the store has been closed")
+            if self._client is None:
+                self._client = self._start()
+            client = self._client
+        if not self._connected.wait(max(0.0, deadline - time.monotonic())):
+            with self._lock:
+                if self._client is client:
+                    self._drop()  # a new one may fare better
+            raise StoreUnavailable(f"{self.hosts}: not connected for {self.patience:g} s")
+        return client
+
+    def _start(self) -> Any:
+        self._connected.clear()
+        options: dict[str, Any] = {}
+        if self.tls is not None:
+            options = {"use_ssl": True, "certfile": self.tls.certfile, "keyfile": self.tls.keyfile}
+            options |= {"ca": self.tls.ca, "verify_certs": self.tls.ca is not None}
+        client = self.make(
+            self.hosts,
+            timeout=self.timeout,
+            auth_data=[("digest", self.auth)] if self.auth else None,
+            connection_retry=KazooRetry(max_tries=-1, delay=0.1, max_delay=1.0),
+            read_only=False,
+            **options,
+        )
+        client.add_listener(self._on_state)
+        try:
+            client.start(self.patience)
+        except (KazooException, KazooTimeoutError, OSError, ssl.SSLError) as error:
+            _end(client)
+            raise StoreUnavailable(f"{self.hosts}: no ZooKeeper can be reached: {error!r}") from error
+        except BaseException:
+            _end(client)
+            raise
+        self._connected.set()
+        return client
+
+    def _on_state(self, state: str) -> None:
+        if state == KazooState.CONNECTED:
+            self._connected.set()
+        else:
+            self._connected.clear()
+            if not self._closed:
+                log.warning("the connection to ZooKeeper is away", hosts=self.hosts, state=str(state))
+
+    def _refusal(self, error: Exception) -> StoreUnavailable:
+        if isinstance(error, AuthFailedError):
+            with self._lock:
+                self._drop()  # this client never works again
+        return StoreUnavailable(f"{self.hosts}: {error!r}")
+
+    def _drop(self) -> None:
+        client, self._client = self._client, None
+        self._connected.clear()
+        if client is not None:
+            _end(client)
+
+    @property
+    def _acl(self) -> list[ACL]:
+        """With a user: all may read, the creator may do all, as libmesos has it. Without: open."""
+        return [*READ_ACL_UNSAFE, *CREATOR_ALL_ACL] if self.auth else list(OPEN_ACL_UNSAFE)
+
+
+def _end(client: Any) -> None:
+    try:
+        client.stop()
+        client.close()
+    except Exception:
+        log.exception("a ZooKeeper session did not end well")

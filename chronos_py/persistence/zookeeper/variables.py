@@ -1,0 +1,181 @@
+"""Chronos's variables: what we know of each node, and what to make of one that is not as we left it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+from kazoo.exceptions import NoNodeError
+
+from chronos_py.clock import Clock, Millis
+from chronos_py.errors import StoreUnavailable
+from chronos_py.model.documents import JobDefaults
+from chronos_py.model.job import Counters, Job, JobState
+from chronos_py.persistence.codec import BadRecord, dump, load
+from chronos_py.persistence.zookeeper.documents import (
+    Foreign,
+    ScheduleText,
+    digest_of,
+    framework_variable,
+    job_variable,
+    read_foreign,
+    read_variable,
+)
+from chronos_py.persistence.zookeeper.entry import Entry, decode_framework_id
+from chronos_py.persistence.zookeeper.image import Image
+from chronos_py.persistence.zookeeper.keeper import Found, Keeper, Refused
+from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, Layout
+from chronos_py.persistence.zookeeper.reading import Holdings
+from chronos_py.persistence.zookeeper.writing import Draft
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Known:
+    """What we know of the nodes: by name the version (missing: there is no node), and the digest of the value.
+    `frozen` ones may not be written by us."""
+
+    versions: dict[str, int] = field(default_factory=dict)
+    digests: dict[str, bytes] = field(default_factory=dict)
+    frozen: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Survey:
+    """What the variables say beyond what we knew. `turn` makes it ours: what others changed, and what we had not
+    finished writing. `counters` are of jobs whose schedule starts anew. `asides` are records of ours that go."""
+
+    known: Known = field(default_factory=Known)
+    turn: Draft = field(default_factory=Draft)
+    counters: dict[str, Counters] = field(default_factory=dict)
+    listed: bool = True
+
+
+class Surveyor:
+    """Reads all variables and compares them with what x says they should be."""
+
+    def __init__(self, layout: Layout, text: ScheduleText, defaults: JobDefaults, clock: Clock) -> None:
+        self._layout = layout
+        self._text = text
+        self._defaults = defaults
+        self._clock = clock
+
+    def survey(self, keeper: Keeper, held: Holdings) -> Survey:
+        """Raises StoreUnavailable."""
+        seen, now = Survey(), self._clock.now()
+        names = self._names(keeper, held, seen)
+        prefix = len(self._layout.state) + 1
+        for path, answer in keeper.read(map(self._layout.node, names)):
+            name = path[prefix:]
+            if isinstance(answer, Found):
+                self._compare(seen, held, name, answer, now)
+            elif isinstance(answer, NoNodeError):
+                self._absent(seen, held, name)
+            else:
+                held.report(*_shown(name), f"cannot be read: {answer!r}")
+                seen.known.frozen.add(name)
+        return seen
+
+    def _names(self, keeper: Keeper, held: Holdings, seen: Survey) -> list[str]:
+        """Return our own index of the variables, and whatever else can be listed: the listing is flat, and may be too
+        long for a packet."""
+        names = dict.fromkeys(name for name, _ in held.image.items("node"))
+        names.update(dict.fromkeys(held.behind))
+        try:
+            listed: Iterable[str] = keeper.children(self._layout.state)
+        except Refused as refused:
+            if not isinstance(refused.reason, NoNodeError):
+                log.warning("jobs cannot be listed: those that others made are not seen", reason=repr(refused.reason))
+            listed = ()
+        except StoreUnavailable as error:
+            log.warning("jobs cannot be listed: those that others made are not seen", reason=str(error))
+            listed = ()
+            seen.listed = False
+        there = [name for name in listed if name.startswith(JOB_PREFIX) or name == FRAMEWORK_ID]
+        if seen.listed and not there and len(names) > 1:
+            log.error("the directory of Chronos's jobs was emptied: writing them again", path=self._layout.state)
+            held.behind.update(dict.fromkeys(names, ""))
+        names.update(dict.fromkeys(there))
+        return list(names)
+
+    # --- one variable
+
+    def _compare(self, seen: Survey, held: Holdings, name: str, found: Found, now: Millis) -> None:
+        seen.known.versions[name] = found.version
+        ours = held.image.get("node", name)
+        try:
+            entry = read_variable(name, found.data)
+            uuid = entry.uuid.hex()
+            seen.known.digests[name] = digest_of(entry.value)
+            if uuid == ours:
+                return
+            if name in held.behind and uuid == held.behind[name]:
+                self._finish(seen, held, name)
+            elif name == FRAMEWORK_ID:
+                self._foreign_framework(seen, held, entry)
+            else:
+                self._foreign_job(seen, held, name[len(JOB_PREFIX) :], entry, now)
+        except BadRecord as error:
+            held.report(*_shown(name), str(error))
+            seen.known.digests.pop(name, None)
+
+    def _absent(self, seen: Survey, held: Holdings, name: str) -> None:
+        if held.image.get("node", name) is None:
+            return
+        if held.behind.get(name) == "":
+            self._finish(seen, held, name)
+            return
+        log.warning("someone else has deleted what we had stored, and it is gone", name=name)
+        if name == FRAMEWORK_ID:
+            seen.turn.delete(held.image, "meta", "framework_id", keep=True)
+        else:
+            job = name[len(JOB_PREFIX) :]
+            seen.turn.delete(held.image, "job", job, keep=True)
+            seen.turn.delete(held.image, "state", job, keep=True)
+        seen.turn.delete(held.image, "node", name)
+
+    def _finish(self, seen: Survey, held: Holdings, name: str) -> None:
+        """Write what the last turn had to leave."""
+        log.info("finishing what the last leader had begun to write", name=name)
+        if held.image.get("node", name) is None:
+            seen.turn.variables[name] = None
+            return
+        if name == FRAMEWORK_ID:
+            variable = framework_variable(name, str(load(held.image.get("meta", "framework_id"))))
+        else:
+            job, state = _own(held.image, name[len(JOB_PREFIX) :])
+            if job is None:
+                return
+            variable = job_variable(job, state or JobState(), self._text)
+        seen.turn.variables[name] = variable
+        seen.turn.put("node", name, variable.uuid)
+
+    def _foreign_job(self, seen: Survey, held: Holdings, name: str, entry: Entry, now: Millis) -> None:
+        job, state = _own(held.image, name)
+        theirs: Foreign = read_foreign(name, entry.value, job, state, self._text, self._defaults, now)
+        log.info("taking a job over as someone else has written it", job=name, known=job is not None)
+        seen.turn.put("job", name, theirs.job)
+        if theirs.state is not None:
+            seen.turn.put("state", name, theirs.state)
+        else:
+            seen.counters[name] = theirs.counters
+            if held.image.get("state", name) is not None:
+                seen.turn.delete(held.image, "state", name, keep=True)
+        seen.turn.put("node", entry.name, entry.uuid.hex())
+
+    def _foreign_framework(self, seen: Survey, held: Holdings, entry: Entry) -> None:
+        framework_id = decode_framework_id(entry.value)
+        log.info("taking over the framework's id", framework_id=framework_id)
+        seen.turn.put("meta", "framework_id", dump(framework_id))
+        seen.turn.put("node", entry.name, entry.uuid.hex())
+
+
+def _own(image: Image, name: str) -> tuple[Job | None, JobState | None]:
+    job, state = image.get("job", name), image.get("state", name)
+    return job if isinstance(job, Job) else None, state if isinstance(state, JobState) else None
+
+
+def _shown(name: str) -> tuple[str, str]:
+    return ("meta", "framework_id") if name == FRAMEWORK_ID else ("job", name[len(JOB_PREFIX) :])

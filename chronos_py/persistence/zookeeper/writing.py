@@ -1,0 +1,175 @@
+"""From a turn's changes to the requests that make it durable: what goes into the log, what into Chronos's variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any, cast
+
+from chronos_py.model.job import Job, JobState
+from chronos_py.persistence.batch import Batch
+from chronos_py.persistence.codec import BadRecord, dump, encode_value
+from chronos_py.persistence.zookeeper.documents import ScheduleText, Variable, framework_variable, job_variable
+from chronos_py.persistence.zookeeper.image import Image, Unread, write_value
+from chronos_py.persistence.zookeeper.keeper import PACKET, Create, size_of
+from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, Layout, RecordKind, fits
+from chronos_py.persistence.zookeeper.texts import PART, delete_line, join, pieces, put_line
+
+MARGIN = 4_000  # bytes of a request for what guards it
+
+
+@dataclass(slots=True)
+class Draft:
+    """A turn before it is written: its lines, and the variables that change with it (None: to be deleted)."""
+
+    lines: list[bytes] = field(default_factory=list)
+    variables: dict[str, Variable | None] = field(default_factory=dict)
+    puts: list[tuple[RecordKind, Any, Any]] = field(default_factory=list)  # for the image
+    deletes: list[tuple[RecordKind, Any]] = field(default_factory=list)
+    outbox_up_to: int | None = None
+    asides: list[tuple[RecordKind, Any, bytes]] = field(default_factory=list)  # values to be kept before they go
+
+    def put(self, kind: RecordKind, key: Any, value: Any) -> None:
+        """Note a new value, of meta its JSON. Raises BadRecord."""
+        self.lines.append(put_line(kind, key, write_value(kind, key, value)))
+        self.puts.append((kind, key, value))
+
+    def delete(self, image: Image, kind: RecordKind, key: Any, *, keep: bool = False) -> None:
+        """Note that a value goes; one to `keep` is laid aside."""
+        self.lines.append(delete_line(kind, key))
+        self.deletes.append((kind, key))
+        value = image.get(kind, key)
+        if value is not None and (keep or isinstance(value, Unread)):
+            self.asides.append((kind, key, write_value(kind, key, value)))
+
+
+def draft(batch: Batch, image: Image, digests: dict[str, bytes], text: ScheduleText, frozen: set[str]) -> Draft:
+    """Return what a turn writes. `digests` are of the variables as they are; `frozen` ones are left alone.
+
+    Raises BadRecord when a value has no JSON form, or no room in a request.
+    """
+    turn = Draft(outbox_up_to=batch.outbox_up_to)
+    for kind, keys in batch.deletes.items():
+        for key in keys:
+            turn.delete(image, kind, key)
+    if batch.outbox_up_to is not None:
+        turn.lines.append(delete_line("outbox", batch.outbox_up_to))
+    for kind, puts in batch.puts.items():
+        for key, value in puts.items():
+            turn.put(kind, key, encode_value(kind, key, value) if kind == "meta" else value)
+            unread = image.get(kind, key)
+            if isinstance(unread, Unread):
+                turn.asides.append((kind, key, unread))
+    touched = {key for kind in ("job", "state") for changes in (batch.puts, batch.deletes) for key in changes[kind]}
+    for name in sorted(cast(set[str], touched)):
+        _job(turn, batch, image, digests, text, frozen, name)
+    if "framework_id" in batch.puts["meta"] or "framework_id" in batch.deletes["meta"]:
+        _framework(turn, batch, image, digests, frozen)
+    return turn
+
+
+def _job(
+    turn: Draft, batch: Batch, image: Image, digests: dict[str, bytes], text: ScheduleText, frozen: set[str], name: str
+) -> None:
+    node = f"{JOB_PREFIX}{name}"
+    if node in frozen or not fits(node):
+        return
+    job = None if name in batch.deletes["job"] else batch.puts["job"].get(name, image.get("job", name))
+    if not isinstance(job, Job):  # deleted, never there, or unread: then Chronos's node is left alone
+        if name in batch.deletes["job"]:
+            _drop(turn, image, node)
+        return
+    state = JobState() if name in batch.deletes["state"] else batch.puts["state"].get(name, image.get("state", name))
+    try:
+        variable = job_variable(job, state if isinstance(state, JobState) else JobState(), text)
+    except BadRecord as error:
+        raise error.within(f"job {name}") from None
+    _replace(turn, image, digests, variable)
+
+
+def _framework(turn: Draft, batch: Batch, image: Image, digests: dict[str, bytes], frozen: set[str]) -> None:
+    value = batch.puts["meta"].get("framework_id")
+    if FRAMEWORK_ID in frozen:
+        return
+    if isinstance(value, str) and value:
+        _replace(turn, image, digests, framework_variable(FRAMEWORK_ID, value))
+    else:
+        _drop(turn, image, FRAMEWORK_ID)
+
+
+def _replace(turn: Draft, image: Image, digests: dict[str, bytes], variable: Variable) -> None:
+    name = variable.name
+    if image.get("node", name) and digests.get(name) == variable.digest:
+        return  # the same bytes but for the uuid
+    turn.variables[name] = variable
+    turn.put("node", name, variable.uuid)
+
+
+def _drop(turn: Draft, image: Image, name: str) -> None:
+    if image.get("node", name):
+        turn.variables[name] = None
+        turn.delete(image, "node", name)
+
+
+# --- as requests
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The requests of a turn: `parts` first, each by itself; then `end` with the variables `together`, which makes the
+    turn durable; then the variables `after`, group by group, which the turn names as those that may be missing."""
+
+    number: int
+    parts: list[Create]
+    end: Create
+    together: list[str]
+    after: list[list[str]]
+    size: int
+
+    @property
+    def paths(self) -> list[str]:
+        return [self.end.path, *(part.path for part in self.parts)]
+
+
+def plan(turn: Draft, number: int, layout: Layout, image: Image) -> Plan:
+    """Return how to write a turn."""
+    name, token = f"{layout.log}/{number:010}", token_hex(4)
+    groups = _groups(turn, layout)
+    body = join(turn.lines)
+    room = PACKET - MARGIN - len(body) - sum(map(len, turn.variables))
+    together = groups[0] if len(groups) == 1 and _size(turn, layout, groups[0]) <= room and len(body) <= PART else []
+    after = [] if together else groups
+    if after:
+        body = join([*turn.lines, *(was_line(entry, image.get("node", entry)) for group in after for entry in group)])
+    first, *others = pieces({"turn": number, "id": token}, body)
+    parts = [Create(f"{name}-{token}-{at}", piece) for at, piece in enumerate(others)]
+    return Plan(number, parts, Create(name, first), together, after, len(body))
+
+
+def was_line(name: str, uuid: str | None) -> bytes:
+    """Return the line that tells which uuid a variable had before this turn, empty: there was none."""
+    return b"=" + dump([name, uuid or ""])
+
+
+def _size(turn: Draft, layout: Layout, names: Sequence[str]) -> int:
+    return sum(_size_of(turn, layout, name) for name in names)
+
+
+def _size_of(turn: Draft, layout: Layout, name: str) -> int:
+    variable = turn.variables[name]
+    return size_of(Create(layout.node(name), variable.data if variable else b""))
+
+
+def _groups(turn: Draft, layout: Layout) -> list[list[str]]:
+    """Return the variables in groups that fit into one request each."""
+    groups: list[list[str]] = []
+    room = 0
+    for name in turn.variables:
+        size = _size_of(turn, layout, name)
+        if size > room:
+            groups.append([])
+            room = PACKET - MARGIN
+        groups[-1].append(name)
+        room -= size
+    return groups
