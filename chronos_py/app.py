@@ -27,6 +27,7 @@ from chronos_py.election import Leadership, SoleLeader, ZooKeeperLeadership
 from chronos_py.errors import StoreUnavailable
 from chronos_py.executor.archive import build as build_executor
 from chronos_py.executor.info import Setup
+from chronos_py.loading import schedule_text
 from chronos_py.metrics import CountingOutbox, Metrics, counting
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.job import CatchUp
@@ -34,6 +35,7 @@ from chronos_py.model.resources import Resources, thousandths
 from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.sqlite import SqliteJobStore
+from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from chronos_py.scheduler.book import Policy
 from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.tasks import TaskDefaults
@@ -77,6 +79,11 @@ def policy_of(settings: Settings) -> Policy:
         reconciliation_interval=0 if settings.master == "local" else settings.reconciliation_interval * 1000,
         unknown_tasks=settings.unknown_tasks,
     )
+
+
+def defaults_of(settings: Settings) -> JobDefaults:
+    """Return what a job gets that says nothing of it."""
+    return JobDefaults(settings.mesos_task_cpu, settings.mesos_task_mem, settings.mesos_task_disk, settings.user)
 
 
 def resources_of(settings: Settings) -> Resources:
@@ -150,6 +157,23 @@ def leadership_of(settings: Settings, address: str) -> Leadership:
     )
 
 
+def job_store(settings: Settings, policy: Policy, defaults: JobDefaults) -> SqliteJobStore | ZooKeeperJobStore:
+    """Return where jobs and runs are kept. Raises StoreUnavailable when another server has the file."""
+    zookeeper = settings.zookeeper
+    if zookeeper is None:
+        _keep_to_ourselves(settings.folder / "state.sqlite")
+        return _patiently(lambda: SqliteJobStore(settings.folder / "state.sqlite"))
+    return ZooKeeperJobStore(
+        zookeeper.hosts,
+        clean_path(settings.zk_path),
+        auth=zookeeper.auth,
+        timeout=zookeeper.timeout,
+        schedule_text=schedule_text(policy.default_zone),
+        defaults=defaults,
+        make_client=lambda *_, **__: zookeeper.client(),  # of the same servers, credentials and certificates
+    )
+
+
 def _executor_uri(settings: Settings, port: int) -> str:
     """Return where agents fetch our executor, empty when it is installed on them."""
     if settings.executor_uri == "installed":
@@ -174,10 +198,9 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     """
     folder, stopping, address = settings.folder, stopping or threading.Event(), f"{settings.host}:{port}"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("state.sqlite", "history.sqlite"):
-        _keep_to_ourselves(folder / name)
-    metrics = Metrics()
-    store = _patiently(lambda: SqliteJobStore(folder / "state.sqlite"))
+    _keep_to_ourselves(folder / "history.sqlite")
+    metrics, policy, defaults = Metrics(), policy_of(settings), defaults_of(settings)
+    store = job_store(settings, policy, defaults)
     history = SqlHistoryStore(settings.history_url or f"sqlite:///{folder / 'history.sqlite'}")
 
     def written(up_to: int) -> None:
@@ -192,7 +215,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         outbox=CountingOutbox(writer, metrics),
         history=HistoryReader(history, writer),
         clock=SystemClock(),
-        policy=policy_of(settings),
+        policy=policy,
         gauges=metrics,
         inbox_limit=settings.inbox_limit,
         durations=lambda: history.durations(SAMPLES),
@@ -200,9 +223,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     app = create_app(
         service,
         ApiSettings(
-            defaults=JobDefaults(
-                settings.mesos_task_cpu, settings.mesos_task_mem, settings.mesos_task_disk, settings.user
-            ),
+            defaults=defaults,
             default_epsilon=f"PT{settings.task_epsilon}S",
             history_limit=settings.job_history_limit,
             compression=settings.http_compression and not settings.disable_http_compression,

@@ -278,8 +278,9 @@ class Service:
                 if self._leading and self._held != mandate:  # others may have led between two of our turns
                     self._resign("elected again")
                 if not self._leading:
+                    self._held = mandate
                     self._take_over()
-                    self._held, back_off = mandate, 0.1
+                    back_off = 0.1
                 self._inbox.wait(self._pause())
                 self._inbox.gather(min(PACE_S - (self._monotonic() - self._last_turn), self._pause()))
                 self.step()
@@ -307,8 +308,10 @@ class Service:
 
     def _stand_by(self) -> None:
         """Take no part until elected; what runs goes on without us. What was known is forgotten: others change it."""
-        if self._leading or self._problem == "starting":
-            self._resign("this node was not elected")
+        if self._leading:
+            self._resign("this node does not lead any more")
+        elif self._problem == "starting":
+            self._problem = "this node has not been elected"
         self._refuse(self._inbox.swap(0))
         if self._driver_started:
             self.driver.stop()
@@ -514,7 +517,8 @@ class Service:
             for _, record in records:
                 self._sample(record)
         for effect in turn.effects:
-            self._perform(effect)
+            if self._mandate == self._held:  # else it is the next leader's to do, which finds it stored
+                self._perform(effect)
         if self._subscriptions:
             self._tell(turn, records)
 

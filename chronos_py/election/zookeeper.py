@@ -176,16 +176,19 @@ class ZooKeeperLeadership:
     def _take_part(self, client: Any) -> None:
         """Return when the client is of no use any more, or this node is to stop."""
         quiet_since = time.monotonic()
+        begun = False  # a client's state is CLOSED until its thread has begun
         while not self._stopping.is_set():
             self._wake.clear()
-            if client.client_state in (KeeperState.AUTH_FAILED, KeeperState.CLOSED):
-                log.error("the session with ZooKeeper was refused or has ended", state=str(client.client_state))
+            state = client.client_state
+            begun = begun or state != KeeperState.CLOSED or time.monotonic() - quiet_since > self._timeout
+            if begun and state in (KeeperState.AUTH_FAILED, KeeperState.CLOSED):
+                log.error("the session with ZooKeeper was refused or has ended", state=str(state))
                 return
             if not client.connected:
                 if time.monotonic() - quiet_since > 6 * self._timeout + LOOK_AGAIN_S:
                     log.warning("ZooKeeper does not answer; a new client tries")
                     return
-                self._wake.wait(self._timeout)
+                self._wake.wait(self._timeout if begun else 0.05)
                 continue
             quiet_since = time.monotonic()
             try:
@@ -249,6 +252,7 @@ class ZooKeeperLeadership:
         try:
             return candidates(self._ask(client.get_children_async(self._path)))
         except NoNodeError:
+            self._ask(client.ensure_path_async(self._path.rpartition("/")[0]))  # others have nodes there as well
             self._ask(client.ensure_path_async(self._path, acl=self._acl))
             return candidates(self._ask(client.get_children_async(self._path)))
 

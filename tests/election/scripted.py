@@ -109,6 +109,11 @@ class FakeClient:
         self.listeners.append(listener)
 
     def start_async(self) -> None:
+        """Begin a moment later, in a thread of its own, as kazoo does."""
+        threading.Thread(target=self._begin, daemon=True).start()
+
+    def _begin(self) -> None:
+        time.sleep(0.01)
         self.client_state = KeeperState.CONNECTING
         if not self.unreachable:
             self.connect()
