@@ -214,8 +214,12 @@ class Service:
         return self._leadership.standing()
 
     def leading(self) -> bool:
-        """Tell whether this node has been elected and has read the state: the one that answers for all."""
+        """Tell whether this node has been elected, has read the state, and can write."""
         return self._leading and self._mandate == self._held
+
+    def answers(self) -> bool:
+        """Tell whether this node is the one that answers for all: elected, and what it knows is of this election."""
+        return self._mandate > 0 and self._mandate == self._held and self.view.loaded
 
     def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         """Return part of a task's output, where the driver can reach it. Raises UnknownTask, Unavailable."""
@@ -268,22 +272,26 @@ class Service:
     # --- the thread
 
     def _run(self) -> None:
-        back_off = 0.1
+        back_off, mandate = 0.1, 0
         while not self._stopping.is_set():
             try:
-                mandate = self._mandate
+                before, mandate = mandate, self._mandate
+                if mandate != before:
+                    back_off = 0.1
                 if not mandate:
                     self._stand_by()
                     continue
                 if self._leading and self._held != mandate:  # others may have led between two of our turns
                     self._resign("elected again")
+                    self.view = View(changed=self.view.changed + 1)
                 if not self._leading:
                     self._held = mandate
                     self._take_over()
                     back_off = 0.1
                 self._inbox.wait(self._pause())
                 self._inbox.gather(min(PACE_S - (self._monotonic() - self._last_turn), self._pause()))
-                self.step()
+                if self._mandate == mandate:
+                    self.step()
             except StaleLeader as error:
                 self._resign(f"deposed: {error}")
                 self._leadership.resign("the store saw a newer leader")
@@ -292,13 +300,13 @@ class Service:
             except StoreUnavailable as error:
                 self._resign(f"store unavailable: {error}")
                 self._give_way(back_off)
-                self._wait(back_off)
+                self._wait(back_off, mandate)
                 back_off = min(back_off * 2, LONGEST_BACK_OFF_S)
             except Exception:
                 log.exception("the service's turn failed; reading everything again")
                 self._resign("a bug: see the log")
                 self._give_way(back_off)
-                self._wait(back_off)
+                self._wait(back_off, mandate)
                 back_off = min(back_off * 2, LONGEST_BACK_OFF_S)
 
     def _give_way(self, back_off: float) -> None:
@@ -325,9 +333,11 @@ class Service:
                 subscription.put("resigned", {"leader": self.leader()})
         self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
 
-    def _wait(self, seconds: float) -> None:
-        self._stopping.wait(seconds)
-        self._refuse(self._inbox.swap(0))
+    def _wait(self, seconds: float, mandate: int) -> None:
+        """Do nothing for a while, or until the election has another outcome."""
+        deadline = time.monotonic() + seconds
+        while not self._stopping.is_set() and self._mandate == mandate and time.monotonic() < deadline:
+            self._refuse(self._inbox.swap(max(0.0, deadline - time.monotonic())))
 
     def _refuse(self, items: list[Posted]) -> None:
         """Answer callers that this node does not lead. A driver's news is not acknowledged, so it comes again; its

@@ -43,7 +43,7 @@ _PLAIN = "".join(map(chr, range(0x21, 0x7F)))  # what a request's line may hold 
 class Election(Protocol):
     """What decides whether this node answers."""
 
-    def leading(self) -> bool:
+    def answers(self) -> bool:
         """Tell whether this node leads and has read the state."""
 
     def leader(self) -> str:
@@ -66,7 +66,7 @@ def passing_on(app: Wsgi, election: Election, settings: ProxySettings) -> Wsgi:
     slots = threading.BoundedSemaphore(settings.at_once)
 
     def routed(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if election.leading() or _is_own(environ):
+        if election.answers() or _is_own(environ):
             return app(environ, start_response)
         try:
             leader = _destination(environ, election, settings.address)

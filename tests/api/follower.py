@@ -25,7 +25,7 @@ class Election:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def leading(self) -> bool:
+    def answers(self) -> bool:
         return self.file.read_text() == "me"
 
     def leader(self) -> str:
