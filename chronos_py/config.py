@@ -399,6 +399,13 @@ def _check(settings: Settings) -> None:
         file = settings.values[name]
         if file and not os.access(file, os.R_OK):
             raise refuse(name, "cannot be read")
+    zookeeper = settings.zookeeper
+    if zookeeper is not None and zookeeper.tls:
+        try:
+            zookeeper.check_files()
+        except OSError as error:
+            name = "zk_ca_file" if settings.zk_ca_file else "zk_cert_file"
+            raise refuse(name, f"no certificate can be read from it or its companions: {error}") from None
     for name in sorted(settings.sources):
         if BY_NAME[name].use == "refused" and settings.values[name]:
             raise refuse(name, BY_NAME[name].why_refused)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +54,12 @@ class ZooKeeperAddress:
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+
+    def check_files(self) -> None:
+        """Raises OSError when a certificate or key cannot be used."""
+        context = ssl.create_default_context(cafile=self.ca_file or None)
+        if self.cert_file:
+            context.load_cert_chain(self.cert_file, self.key_file)
 
     def client(self) -> Any:
         """Return a kazoo client that was not started. It asks for no read-only servers: what they say may be old.

@@ -247,6 +247,12 @@ def test_what_does_not_lead_to_zookeeper_is_refused(given, sentence: str):
     assert "geheim" not in str(caught.value)
 
 
+def test_a_file_that_holds_no_certificate_for_zookeeper(tmp_path: Path):
+    (tmp_path / "ca.pem").write_text("nothing")
+    with pytest.raises(BadSetting, match="zk_ca_file .*ca.pem: no certificate can be read"):
+        settle({"zk_hosts": "zk:2181", "zk_tls": True, "zk_ca_file": str(tmp_path / "ca.pem")}, {})
+
+
 def test_flags_without_effect_are_named_when_given():
     settings = settle({"mail_server": "mail:25", "mail_user": "me", "http_port": 1}, {"CHRONOS_SLACK_URL": "https://x"})
     assert [flag.name for flag in settings.idle] == ["mail_server", "mail_user", "slack_url"]
