@@ -249,7 +249,7 @@ def test_what_does_not_lead_to_zookeeper_is_refused(given, sentence: str):
 
 def test_a_file_that_holds_no_certificate_for_zookeeper(tmp_path: Path):
     (tmp_path / "ca.pem").write_text("nothing")
-    with pytest.raises(BadSetting, match="zk_ca_file .*ca.pem: no certificate can be read"):
+    with pytest.raises(BadSetting, match=r"zk_ca_file .*ca\.pem: no certificate can be read"):
         settle({"zk_hosts": "zk:2181", "zk_tls": True, "zk_ca_file": str(tmp_path / "ca.pem")}, {})
 
 
