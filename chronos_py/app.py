@@ -23,6 +23,7 @@ from chronos_py.clock import SystemClock
 from chronos_py.config import BadSetting, Settings
 from chronos_py.drivers.base import Driver
 from chronos_py.drivers.local import LocalDriver, detect_resources
+from chronos_py.durations import SAMPLES
 from chronos_py.election import Leadership, SoleLeader, ZooKeeperLeadership
 from chronos_py.errors import StoreUnavailable
 from chronos_py.executor.archive import build as build_executor
@@ -47,7 +48,6 @@ log = structlog.get_logger(__name__)
 LOCK_PATIENCE_S = 10.0  # a server that was killed a moment ago may still hold the store
 LOAD_PATIENCE_S = 30.0
 PRUNE_EVERY_S = 600.0
-SAMPLES = 1028
 
 
 @dataclass(slots=True)
