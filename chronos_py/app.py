@@ -17,15 +17,18 @@ from chronos_py.api import create_app
 from chronos_py.api.auth import with_credentials
 from chronos_py.api.backend import ApiSettings
 from chronos_py.api.executor import PREFIX, with_executor
+from chronos_py.api.proxy import ProxySettings, passing_on
 from chronos_py.api.transport import closing
 from chronos_py.clock import SystemClock
 from chronos_py.config import BadSetting, Settings
 from chronos_py.drivers.base import Driver
 from chronos_py.drivers.local import LocalDriver, detect_resources
-from chronos_py.election import SoleLeader
+from chronos_py.durations import SAMPLES
+from chronos_py.election import Leadership, SoleLeader, ZooKeeperLeadership
 from chronos_py.errors import StoreUnavailable
 from chronos_py.executor.archive import build as build_executor
 from chronos_py.executor.info import Setup
+from chronos_py.loading import schedule_text
 from chronos_py.metrics import CountingOutbox, Metrics, counting
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.job import CatchUp
@@ -33,17 +36,18 @@ from chronos_py.model.resources import Resources, thousandths
 from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.sqlite import SqliteJobStore
+from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from chronos_py.scheduler.book import Policy
 from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.tasks import TaskDefaults
 from chronos_py.service import Service
+from chronos_py.zookeeper import clean_path
 
 log = structlog.get_logger(__name__)
 
 LOCK_PATIENCE_S = 10.0  # a server that was killed a moment ago may still hold the store
 LOAD_PATIENCE_S = 30.0
 PRUNE_EVERY_S = 600.0
-SAMPLES = 1028
 
 
 @dataclass(slots=True)
@@ -75,6 +79,11 @@ def policy_of(settings: Settings) -> Policy:
         reconciliation_interval=0 if settings.master == "local" else settings.reconciliation_interval * 1000,
         unknown_tasks=settings.unknown_tasks,
     )
+
+
+def defaults_of(settings: Settings) -> JobDefaults:
+    """Return what a job gets that says nothing of it."""
+    return JobDefaults(settings.mesos_task_cpu, settings.mesos_task_mem, settings.mesos_task_disk, settings.user)
 
 
 def resources_of(settings: Settings) -> Resources:
@@ -137,6 +146,34 @@ def mesos_driver(settings: Settings, port: int) -> Driver:
         raise BadSetting("mesos_ca_file", settings.mesos_ca_file, str(error)) from None
 
 
+def leadership_of(settings: Settings, address: str) -> Leadership:
+    """Return the election that this node takes part in."""
+    zookeeper, clock = settings.zookeeper, SystemClock()
+    if zookeeper is None:
+        return SoleLeader(address, clock.now)
+    path = f"{clean_path(settings.zk_path)}/candidate"
+    return ZooKeeperLeadership(
+        zookeeper.client, path, address, acl=zookeeper.acl(), timeout=zookeeper.timeout, now=clock.now
+    )
+
+
+def job_store(settings: Settings, policy: Policy, defaults: JobDefaults) -> SqliteJobStore | ZooKeeperJobStore:
+    """Return where jobs and runs are kept. Raises StoreUnavailable when another server has the file."""
+    zookeeper = settings.zookeeper
+    if zookeeper is None:
+        _keep_to_ourselves(settings.folder / "state.sqlite")
+        return _patiently(lambda: SqliteJobStore(settings.folder / "state.sqlite"))
+    return ZooKeeperJobStore(
+        zookeeper.hosts,
+        clean_path(settings.zk_path),
+        auth=zookeeper.auth,
+        timeout=zookeeper.timeout,
+        schedule_text=schedule_text(policy.default_zone),
+        defaults=defaults,
+        make_client=lambda *_, **__: zookeeper.client(),  # of the same servers, credentials and certificates
+    )
+
+
 def _executor_uri(settings: Settings, port: int) -> str:
     """Return where agents fetch our executor, empty when it is installed on them."""
     if settings.executor_uri == "installed":
@@ -159,12 +196,11 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
 
     Raises StoreUnavailable when another server has the store.
     """
-    folder, stopping = settings.folder, stopping or threading.Event()
+    folder, stopping, address = settings.folder, stopping or threading.Event(), f"{settings.host}:{port}"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("state.sqlite", "history.sqlite"):
-        _keep_to_ourselves(folder / name)
-    metrics = Metrics()
-    store = _patiently(lambda: SqliteJobStore(folder / "state.sqlite"))
+    _keep_to_ourselves(folder / "history.sqlite")
+    metrics, policy, defaults = Metrics(), policy_of(settings), defaults_of(settings)
+    store = job_store(settings, policy, defaults)
     history = SqlHistoryStore(settings.history_url or f"sqlite:///{folder / 'history.sqlite'}")
 
     def written(up_to: int) -> None:
@@ -175,11 +211,11 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     service = Service(
         store=store,
         driver=driver,
-        leadership=SoleLeader(f"{settings.host}:{port}"),
+        leadership=leadership_of(settings, address),
         outbox=CountingOutbox(writer, metrics),
         history=HistoryReader(history, writer),
         clock=SystemClock(),
-        policy=policy_of(settings),
+        policy=policy,
         gauges=metrics,
         inbox_limit=settings.inbox_limit,
         durations=lambda: history.durations(SAMPLES),
@@ -187,9 +223,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     app = create_app(
         service,
         ApiSettings(
-            defaults=JobDefaults(
-                settings.mesos_task_cpu, settings.mesos_task_mem, settings.mesos_task_disk, settings.user
-            ),
+            defaults=defaults,
             default_epsilon=f"PT{settings.task_epsilon}S",
             history_limit=settings.job_history_limit,
             compression=settings.http_compression and not settings.disable_http_compression,
@@ -199,8 +233,10 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         metrics,
     )
     wsgi: Any = app
+    if settings.zookeeper is not None:
+        wsgi = passing_on(wsgi, service, ProxySettings(address, at_once=max(1, settings.http_threads * 3 // 4)))
     if settings.credentials is not None:
-        wsgi = with_credentials(app, *settings.credentials, settings.http_realm)
+        wsgi = with_credentials(wsgi, *settings.credentials, settings.http_realm)
     wsgi = with_executor(wsgi, build_executor())
     wsgi = closing(counting(wsgi, metrics))
     housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)

@@ -10,19 +10,19 @@ import math
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from chronos_py.errors import ChronosError
+from chronos_py.zookeeper import ZooKeeperAddress, clean_path, parse_hosts
 
 Kind = Literal["text", "int", "float", "flag"]
 Use = Literal["used", "idle", "refused"]  # idle: accepted, without effect as yet; refused: would be unsafe to ignore
 
 GREATEST = 2**31 - 1  # of numbers without a limit of their own
 NO_TLS = "TLS is not in this version: let a proxy in front of the server do it, and leave this flag out"
-ONE_MACHINE = "this version keeps its state in --data_dir"
 
 _HOST = r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])"
 _MASTER = re.compile(rf"(?:https?://)?{_HOST}(?::\d{{1,5}})?/?|(?:zk|zoo)://(?:[^/@\s]+@)?{_HOST}(?::\d{{1,5}})?"
@@ -107,7 +107,12 @@ FLAGS: tuple[Flag, ...] = (
          unit="ms", lowest=0),
     Flag("disable_after_failures", "int", 0, "failures in a row after which a job is disabled; 0: never", lowest=0),
     Flag("job_history_limit", "int", 5, "newest attempts that /scheduler/job/stat shows", letter="j", lowest=0),
-    Flag("zk_hosts", "text", "", "ZooKeeper servers", use="refused", letter="z", why_refused=ONE_MACHINE),
+    Flag("zk_hosts", "text", "", "ZooKeeper servers, host:port,... or zk://host:port,...: jobs and election are there, "
+         "and several nodes stand in for each other; default: one node, with its state in data_dir", letter="z"),
+    Flag("zk_path", "text", "/chronos/state", "path in ZooKeeper"),
+    Flag("zk_timeout", "int", 10000, "time-out of a ZooKeeper session: a leader that is cut off is replaced within it",
+         unit="ms", lowest=1000, highest=600_000),
+    Flag("zk_auth", "text", "", "user:password for ZooKeeper (scheme digest)", secret=True),
     Flag("disable_http", "flag", False, "serve HTTPS only", use="refused", why_refused=NO_TLS),
     Flag("ssl_keystore_path", "text", "", "keystore for HTTPS", use="refused", variable="MESOSPHERE_KEYSTORE_PATH",
          why_refused=NO_TLS),
@@ -115,9 +120,6 @@ FLAGS: tuple[Flag, ...] = (
          variable="MESOSPHERE_KEYSTORE_PASS", why_refused=NO_TLS),
     _idle("https_address", "text", "", "address for HTTPS"),
     _idle("https_port", "int", 8443, "port for HTTPS"),
-    _idle("zk_path", "text", "/chronos/state", "path in ZooKeeper"),
-    _idle("zk_timeout", "int", 10000, "time-out of a ZooKeeper session", unit="ms"),
-    _idle("zk_auth", "text", "", "user:password for ZooKeeper", secret=True),
     Flag("failover_timeout", "int", 604800, "how long Mesos keeps tasks without us", unit="s", letter="f", lowest=0),
     _idle("schedule_horizon", "int", 60, "look-ahead of Chronos 2.x; none is needed here", unit="s"),
     _idle("leader_max_idle_time", "int", 5000, "never had an effect", unit="ms", letter="l"),
@@ -164,6 +166,11 @@ FLAGS: tuple[Flag, ...] = (
     _idle("assets_path", "text", "", "files of the web UI"),
     _ours("data_dir", "text", "chronos-data", "folder for state, history and sandboxes"),
     _ours("config_dir", "text", "", "folder with a file for each flag, named like it"),
+    _ours("zk_tls", "flag", False, "speak TLS with ZooKeeper"),
+    _ours("zk_ca_file", "text", "", "PEM file of the authorities behind ZooKeeper's certificates; "
+          "default: the system's"),
+    _ours("zk_cert_file", "text", "", "PEM file of our certificate for ZooKeeper"),
+    _ours("zk_key_file", "text", "", "PEM file of its key"),
     _ours("resources", "text", "",
           'what this machine offers, "cpus:4;mem:8192;disk:50000" (memory and disk in MiB); default: all it has'),
     _ours("attributes", "text", "", 'what jobs\' constraints see of this machine, "rack:r1;dc:x"'),
@@ -250,6 +257,21 @@ class Settings:
     def roles(self) -> tuple[str, ...]:
         """Return the roles to register with in Mesos."""
         return tuple(role.strip() for role in str(self.values["mesos_role"]).split(","))
+
+    @property
+    def zookeeper(self) -> ZooKeeperAddress | None:
+        """Return how ZooKeeper is reached, None without it. Raises ValueError."""
+        if not self.zk_hosts:
+            return None
+        return ZooKeeperAddress(
+            parse_hosts(str(self.zk_hosts)),
+            timeout=self.zk_timeout / 1000,
+            auth=self.zk_auth,
+            tls=self.zk_tls,
+            ca_file=self.zk_ca_file,
+            cert_file=self.zk_cert_file,
+            key_file=self.zk_key_file,
+        )
 
     @property
     def own_address(self) -> str:
@@ -372,10 +394,18 @@ def _check(settings: Settings) -> None:
         raise refuse("mesos_role", "must be roles, each once, with commas between them")
     if settings.mesos_authentication_secret_file and not settings.mesos_authentication_principal:
         raise refuse("mesos_authentication_secret_file", "is of no use without --mesos_authentication_principal")
-    for name in ("mesos_authentication_secret_file", "mesos_ca_file"):
+    _check_zookeeper(settings, refuse)
+    for name in ("mesos_authentication_secret_file", "mesos_ca_file", "zk_ca_file", "zk_cert_file", "zk_key_file"):
         file = settings.values[name]
         if file and not os.access(file, os.R_OK):
             raise refuse(name, "cannot be read")
+    zookeeper = settings.zookeeper
+    if zookeeper is not None and zookeeper.tls:
+        try:
+            zookeeper.check_files()
+        except OSError as error:
+            name = "zk_ca_file" if settings.zk_ca_file else "zk_cert_file"
+            raise refuse(name, f"no certificate can be read from it or its companions: {error}") from None
     for name in sorted(settings.sources):
         if BY_NAME[name].use == "refused" and settings.values[name]:
             raise refuse(name, BY_NAME[name].why_refused)
@@ -389,6 +419,25 @@ def _check(settings: Settings) -> None:
     parse_attributes(settings.attributes)
     if settings.history_url:
         _check_url(settings, refuse("history_url", "no database can be reached by this URL"))
+
+
+def _check_zookeeper(settings: Settings, refuse: Callable[[str, str], BadSetting]) -> None:
+    """See that the flags about ZooKeeper go together."""
+    try:
+        parse_hosts(settings.zk_hosts) if settings.zk_hosts else None
+    except ValueError as error:
+        raise refuse("zk_hosts", str(error)) from None
+    try:
+        clean_path(settings.zk_path)
+    except ValueError as error:
+        raise refuse("zk_path", str(error)) from None
+    if settings.zk_auth and not re.fullmatch(r"[^:]+:.+", settings.zk_auth, re.DOTALL):
+        raise refuse("zk_auth", "must be user:password")
+    for name in ("zk_ca_file", "zk_cert_file", "zk_key_file"):
+        if settings.values[name] and not settings.zk_tls:
+            raise refuse(name, "is of no use without --zk_tls")
+    if bool(settings.zk_cert_file) != bool(settings.zk_key_file):
+        raise refuse("zk_cert_file" if settings.zk_cert_file else "zk_key_file", "needs the other file of the pair")
 
 
 def _check_url(settings: Settings, problem: BadSetting) -> None:

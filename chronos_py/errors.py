@@ -17,6 +17,7 @@
          +- StaleLeader           the store saw a newer leader: this node must resign
          +- NotLeader             this node may not write
          +- Overloaded            a bounded queue is full
+     +- BadGateway                the leader was asked and gave no answer
 
 An error knows its sentence and its facts, not HTTP: `api/errors.py` alone turns it into a status.
 """
@@ -129,6 +130,10 @@ class NotLeader(Unavailable):
 
 class Overloaded(Unavailable):
     """A bounded queue is full."""
+
+
+class BadGateway(ChronosError):
+    """The leader was asked and gave no answer: the request may have been carried out."""
 
 
 def _shortened(value: object, limit: int = 200) -> str:

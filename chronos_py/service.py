@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -18,7 +17,8 @@ import structlog
 
 from chronos_py.clock import Clock, Millis
 from chronos_py.drivers.base import Driver, DriverStatus, OutputChunk
-from chronos_py.election import Leadership, SoleLeader
+from chronos_py.durations import Durations
+from chronos_py.election import Leadership, SoleLeader, Standing
 from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable
 from chronos_py.feed import Subscription
 from chronos_py.inbox import Inbox, Posted, answer
@@ -36,7 +36,6 @@ from chronos_py.model.messages import (
     Request,
     Revive,
 )
-from chronos_py.model.run import Outcome
 from chronos_py.model.view import View, Waiting
 from chronos_py.persistence.base import JobStore
 from chronos_py.scheduler.book import Policy, Turn
@@ -48,7 +47,8 @@ log = structlog.get_logger(__name__)
 LONGEST_SLEEP_S = 1.0  # the clock may be set while we sleep
 PACE_S = 0.02  # news of tasks that comes faster than this is taken together: each commit is a sync of the disk
 LONGEST_BACK_OFF_S = 10.0
-SAMPLES = 1028  # durations kept per job, as many as Chronos's histograms hold
+HAND_OVER_S = 0.25  # for the turn under way, when told to stop, before others may lead
+GIVE_WAY_S = 3.0
 
 
 class Outbox(Protocol):
@@ -116,7 +116,9 @@ class Service:
         self.driver = driver
         self._store = store
         self._leadership = leadership or SoleLeader("")
-        self._elected = threading.Event()
+        self._mandate = 0  # which election we won, 0: none that still holds
+        self._elections = 0
+        self._held = 0  # the mandate on which the state was read
         self._outbox = outbox
         self._clock = clock
         self._policy = policy or Policy()
@@ -130,8 +132,7 @@ class Service:
         self._loader = Loader(self._policy, clock)
         self._alarms: dict[str, bool] = {}
         self._epoch = 0
-        self._samples: dict[str, deque[int]] = {}
-        self._seed = durations
+        self._durations = Durations(durations)
         self._subscriptions: set[Subscription] = set()
         self._leading = False
         self._driver_started = False
@@ -150,10 +151,12 @@ class Service:
         self._thread.start()
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Finish the turn under way and stop; tasks run on."""
-        self._leadership.stop()
+        """Finish the turn under way, hand over, and stop; tasks run on."""
         self._stopping.set()
         self._inbox.poke()
+        if self._thread is not None:
+            self._thread.join(min(timeout, HAND_OVER_S))  # a turn that takes longer is the store's to refuse
+        self._leadership.stop()
         if self._thread is not None:
             self._thread.join(timeout)
         self._stop_driver()
@@ -162,12 +165,13 @@ class Service:
                 item.answer.set_exception(NotLeader("the server is stopping"))
 
     def _on_elected(self) -> None:
-        self._elected.set()
+        self._elections += 1
+        self._mandate = self._elections
         self._inbox.poke()
 
     def _on_resigned(self, reason: str) -> None:
         log.warning("leadership lost", reason=reason)
-        self._elected.clear()
+        self._mandate = 0
         self._inbox.poke()
 
     # --- callers
@@ -194,11 +198,23 @@ class Service:
 
     def histogram(self, job: str) -> Sequence[int]:
         """Return the newest durations of successes, due time to end, in milliseconds, oldest first."""
-        return list(self._samples.get(job, ()))
+        return self._durations.of(job)
 
     def leader(self) -> str:
         """Return the leader's host:port, empty when nobody leads."""
         return self._leadership.leader()
+
+    def standing(self) -> Standing:
+        """Return how this node stands in the election."""
+        return self._leadership.standing()
+
+    def leading(self) -> bool:
+        """Tell whether this node has been elected, has read the state, and can write."""
+        return self._leading and self._mandate == self._held
+
+    def answers(self) -> bool:
+        """Tell whether this node is the one that answers for all: elected, and what it knows is of this election."""
+        return self._mandate > 0 and self._mandate == self._held and self.view.loaded
 
     def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         """Return part of a task's output, where the driver can reach it. Raises UnknownTask, Unavailable."""
@@ -223,12 +239,16 @@ class Service:
         return self._engine.book.queue.levels
 
     def health(self) -> dict[str, Any]:
-        """Return how this node is; `ready` means that it leads and that launches reach machines."""
+        """Return how this node is; `ready` means that it leads and launches reach machines, or that it knows who leads
+        and passes on what it is asked."""
         driver = self.driver.status() if self._driver_started else DriverStatus("none", False)
+        standing, leading = self._leadership.standing(), self.leading()
+        follows = not leading and standing.role == "follower" and standing.able
         return {
-            "ready": self._leading and driver.live and self._connected,
-            "leading": self._leading,
-            "problem": self._problem,
+            "ready": follows or (leading and driver.live and self._connected),
+            "leading": leading,
+            "problem": "" if follows else self._problem,
+            "election": standing.shown(),
             "driver": {"name": driver.name, "live": driver.live, **driver.detail},
             "inbox": len(self._inbox),
             "queue": len(self._engine.book.queue),
@@ -247,46 +267,77 @@ class Service:
     # --- the thread
 
     def _run(self) -> None:
-        back_off = 0.1
+        back_off, mandate = 0.1, 0
         while not self._stopping.is_set():
             try:
-                if not self._elected.is_set():
+                before, mandate = mandate, self._mandate
+                if mandate != before:
+                    back_off = 0.1
+                if not mandate:
                     self._stand_by()
                     continue
+                if self._leading and self._held != mandate:  # others may have led between two of our turns
+                    self._resign("elected again")
+                    self.view = View(changed=self.view.changed + 1)
                 if not self._leading:
+                    self._held = mandate
                     self._take_over()
                     back_off = 0.1
                 self._inbox.wait(self._pause())
                 self._inbox.gather(min(PACE_S - (self._monotonic() - self._last_turn), self._pause()))
-                self.step()
+                if self._mandate == mandate:
+                    self.step()
             except StaleLeader as error:
                 self._resign(f"deposed: {error}")
-                self._refuse_until_stopped()
+                self._leadership.resign("the store saw a newer leader")
+                if self._mandate == mandate:  # there is no other node, and yet another server writes
+                    self._refuse_until_stopped()
             except StoreUnavailable as error:
                 self._resign(f"store unavailable: {error}")
-                self._wait(back_off)
+                self._give_way(back_off)
+                self._wait(back_off, mandate)
                 back_off = min(back_off * 2, LONGEST_BACK_OFF_S)
             except Exception:
                 log.exception("the service's turn failed; reading everything again")
                 self._resign("a bug: see the log")
-                self._wait(back_off)
+                self._give_way(back_off)
+                self._wait(back_off, mandate)
                 back_off = min(back_off * 2, LONGEST_BACK_OFF_S)
 
+    def _give_way(self, back_off: float) -> None:
+        """Let another node try, when this one has tried for some seconds and cannot."""
+        if back_off > GIVE_WAY_S:
+            self._leadership.resign(self._problem)
+
     def _stand_by(self) -> None:
-        """Take no part until elected; what runs goes on without us."""
+        """Take no part until elected; what runs goes on without us. What was known is forgotten: others change it."""
         if self._leading:
-            self._resign("another node leads")
+            self._resign("this node does not lead any more")
+        elif self._problem == "starting":
+            self._problem = "this node has not been elected"
+        self._refuse(self._inbox.swap(0))
         self._stop_driver()
+        if self.view.loaded:
+            self._engine = Engine(self._policy)
+            self._loop, self._stale = self._engine.loop, ()  # offers ended with the driver
+            self.view = View(changed=self.view.changed + 1)
+            self._samples.clear()
+            self._seeded = False
+            for subscription in list(self._subscriptions):
+                subscription.put("resigned", {"leader": self.leader()})
         self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
 
     def _stop_driver(self) -> None:
         if self._driver_started:
             self.driver.stop()
             self._driver_started = False
+        self._connected = False
 
-    def _wait(self, seconds: float) -> None:
-        self._stopping.wait(seconds)
-        self._refuse(self._inbox.swap(0))
+    def _wait(self, seconds: float, mandate: int) -> None:
+        """Do nothing for a while, or until the election has another outcome."""
+        deadline = time.monotonic() + seconds
+        while not self._stopping.is_set() and self._mandate == mandate and time.monotonic() < deadline:
+            self._refuse(self._inbox.swap(max(0.0, deadline - time.monotonic())))
 
     def _refuse(self, items: list[Posted]) -> None:
         """Answer callers that this node does not lead. A driver's news is not acknowledged, so it comes again; its
@@ -340,18 +391,7 @@ class Service:
         if not self._driver_started:
             self._driver_started = True
             self.driver.start(self.post, framework_id)
-        if self._seed is not None:
-            seed, self._seed = self._seed, None
-            threading.Thread(target=self._read_samples, args=(seed,), name="durations", daemon=True).start()
-
-    def _read_samples(self, seed: Callable[[], Any]) -> None:
-        """Take the durations of earlier runs from history; beside the service, for there may be millions."""
-        try:
-            for job, values in seed().items():
-                newer = self._samples.get(job, ())
-                self._samples[job] = deque((*values, *newer), maxlen=SAMPLES)
-        except Exception:
-            log.exception("the durations of earlier runs could not be read")
+        self._durations.begin()
 
     def _pause(self) -> float:
         """Return how many seconds to wait for events."""
@@ -477,18 +517,12 @@ class Service:
         if records:
             self._outbox.submit(records)
             for _, record in records:
-                self._sample(record)
+                self._durations.note(record)
         for effect in turn.effects:
-            self._perform(effect)
+            if self._mandate == self._held:  # else it is the next leader's to do, which finds it stored
+                self._perform(effect)
         if self._subscriptions:
             self._tell(turn, records)
-
-    def _sample(self, record: HistoryRecord) -> None:
-        if isinstance(record, RunRecord) and record.outcome is Outcome.SUCCESS and record.attempts:
-            samples = self._samples.get(record.job)
-            if samples is None:
-                samples = self._samples[record.job] = deque(maxlen=SAMPLES)
-            samples.append(max(0, record.ended - record.due))
 
     def _perform(self, effect: Effect) -> None:
         try:

@@ -319,14 +319,14 @@ def test_the_log_as_json_is_json_line_by_line_and_keeps_secrets(tmp_path: Path, 
 
 def test_each_flag_without_effect_is_named_once(tmp_path: Path, serve: Servers):
     server = serve(
-        tmp_path, "--mail_server", "mail:25", "--zk_timeout", "5", environment={"CHRONOS_SLACK_URL": "https://x/y"}
+        tmp_path, "--mail_server", "mail:25", "--mail_user", "me", environment={"CHRONOS_SLACK_URL": "https://x/y"}
     )
     server.wait()
     server.workers[0].kill()
     time.sleep(0.2)
     server.wait()
     log = server.log.read_text()
-    for flag in ("--mail_server", "--zk_timeout", "--slack_url"):
+    for flag in ("--mail_server", "--mail_user", "--slack_url"):
         assert log.count(flag) == 1
     assert "https://x/y" not in log
 
@@ -407,7 +407,8 @@ def test_help_names_every_flag():
         (["--catch_up", "maybe"], "catch_up"),
         (["--http_credentials", "nobody"], "must be user:password"),
         (["--master", "zk://zk:2181"], "must be local, host:port"),
-        (["-z", "zk:2181"], "zk_hosts"),
+        (["-z", "zk"], "'zk' is not of the form host:port"),
+        (["-z", "user:geheim@zk:2181"], "they are for --zk_auth"),
         (["-d", "5"], "No such option"),
         (["-h"], "No such option"),
         (["--ssl_keystore_path", "/x"], "TLS is not in this version"),
@@ -418,4 +419,5 @@ def test_nonsense_stops_the_start_with_code_2(arguments: list[str], said: str, t
     assert result.exit_code == 2
     assert said in result.output
     assert "nobody" not in result.output
+    assert "geheim" not in result.output
     assert not (tmp_path / "data").exists()

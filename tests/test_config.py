@@ -182,7 +182,6 @@ def test_what_is_no_master_is_refused_with_a_sentence(master: str):
 @pytest.mark.parametrize(
     ("given", "environment", "sentence"),
     [
-        ({"zk_hosts": "zk:2181"}, {}, "--data_dir"),
         ({"ssl_keystore_path": "/etc/keys"}, {}, "TLS is not in this version"),
         ({}, {"MESOSPHERE_KEYSTORE_PATH": "/etc/keys"}, "from MESOSPHERE_KEYSTORE_PATH"),
         ({}, {"MESOSPHERE_KEYSTORE_PASS": "geheim"}, "not shown"),
@@ -195,9 +194,68 @@ def test_what_would_be_unsafe_to_ignore_is_refused(given, environment, sentence:
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "hosts"),
+    [
+        ("zk1:2181", "zk1:2181"),
+        (" zk1:2181, 10.0.0.2:2182 ", "zk1:2181,10.0.0.2:2182"),
+        ("zk://zk1:2181,zk2:2181/anything/at/all", "zk1:2181,zk2:2181"),
+        ("zk1:2181/mesos", "zk1:2181"),
+        ("[::1]:2181", "[::1]:2181"),
+    ],
+)
+def test_zookeepers_servers_are_read_as_chronos_did(given: str, hosts: str):
+    zookeeper = settle({"zk_hosts": given, "zk_timeout": 4500, "zk_auth": "me:a:b"}, {}).zookeeper
+    assert zookeeper is not None
+    assert (zookeeper.hosts, zookeeper.timeout, zookeeper.auth) == (hosts, 4.5, "me:a:b")
+    assert "a:b" not in repr(zookeeper)
+
+
+def test_without_servers_there_is_no_zookeeper():
+    assert settle({"zk_path": "/x"}, {}).zookeeper is None
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"zk_hosts": "me:geheim@zk:2181"}, "zk_hosts (not shown): must not hold credentials: they are for --zk_auth"),
+        ({"zk_hosts": "zk://me:geheim@zk:2181/x"}, "they are for --zk_auth"),
+        ({"zk_hosts": "zk"}, "'zk' is not of the form host:port"),
+        ({"zk_hosts": "zk:2181,"}, "'' is not of the form host:port"),
+        ({"zk_hosts": "zk:1:2181"}, "not of the form host:port"),
+        ({"zk_hosts": "zk:0"}, "no port from 1 to 65535"),
+        ({"zk_hosts": "zk:65536"}, "no port from 1 to 65535"),
+        ({"zk_hosts": "zk:port"}, "not of the form host:port"),
+        ({"zk_hosts": "zk://"}, "not of the form host:port"),
+        ({"zk_path": "chronos"}, "zk_path chronos: must be a path below /"),
+        ({"zk_path": "/"}, "must be a path below /"),
+        ({"zk_path": "/a//b"}, "with no empty part"),
+        ({"zk_path": "/a/../b"}, "must not contain . or .."),
+        ({"zk_path": "/zookeeper/x"}, "nor lie below /zookeeper"),
+        ({"zk_timeout": 5}, "must be at least 1000"),
+        ({"zk_auth": "geheim"}, "zk_auth (not shown): must be user:password"),
+        ({"zk_auth": ":geheim"}, "must be user:password"),
+        ({"zk_ca_file": "/ca.pem"}, "zk_ca_file /ca.pem: is of no use without --zk_tls"),
+        ({"zk_tls": True, "zk_ca_file": "/no/such/file"}, "zk_ca_file /no/such/file: cannot be read"),
+        ({"zk_tls": True, "zk_cert_file": "/c.pem"}, "zk_cert_file /c.pem: needs the other file of the pair"),
+        ({"zk_tls": True, "zk_key_file": "/k.pem"}, "needs the other file of the pair"),
+    ],
+)
+def test_what_does_not_lead_to_zookeeper_is_refused(given, sentence: str):
+    with pytest.raises(BadSetting, match=re.escape(sentence)) as caught:
+        settle(given, {})
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_file_that_holds_no_certificate_for_zookeeper(tmp_path: Path):
+    (tmp_path / "ca.pem").write_text("nothing")
+    with pytest.raises(BadSetting, match=r"zk_ca_file .*ca\.pem: no certificate can be read"):
+        settle({"zk_hosts": "zk:2181", "zk_tls": True, "zk_ca_file": str(tmp_path / "ca.pem")}, {})
+
+
 def test_flags_without_effect_are_named_when_given():
-    settings = settle({"mail_server": "mail:25", "zk_path": "/x", "http_port": 1}, {"CHRONOS_SLACK_URL": "https://x"})
-    assert [flag.name for flag in settings.idle] == ["mail_server", "slack_url", "zk_path"]
+    settings = settle({"mail_server": "mail:25", "mail_user": "me", "http_port": 1}, {"CHRONOS_SLACK_URL": "https://x"})
+    assert [flag.name for flag in settings.idle] == ["mail_server", "mail_user", "slack_url"]
 
 
 def test_resources_and_attributes_are_read():

@@ -12,13 +12,14 @@ from chronos_py.api.errors import api_answer
 from chronos_py.api.pages import error_page
 from chronos_py.api.runs import runs_blueprint
 from chronos_py.api.system import system_blueprint
-from chronos_py.api.transport import answer, as_routed, compress, take_the_rest
+from chronos_py.api.transport import REFUSAL, answer, as_routed, compress, take_the_rest
 from chronos_py.errors import ChronosError, NotLeader
 from chronos_py.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 PREFIXES = ("/scheduler", "/v1/scheduler")
+LEADER_PATHS = frozenset(f"{prefix}/leader" for prefix in PREFIXES)
 
 
 def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: Metrics | None = None) -> Flask:
@@ -38,6 +39,11 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
 
     @app.before_request
     def known() -> None:
+        refusal: Exception | None = request.environ.get(REFUSAL)
+        if refusal is not None:
+            raise refusal
+        if request.path.rstrip("/") in LEADER_PATHS:
+            return
         if not backend.view.loaded and _on((*PREFIXES, "/api/jobs", "/api/runs", "/api/queue", "/api/quarantine")):
             raise NotLeader("nothing has been loaded yet")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chronos_py.clock import Millis
+from chronos_py.election import Standing
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.messages import Request
@@ -74,6 +75,9 @@ class Backend(Protocol):
 
     def leader(self) -> str:
         """Return the leader's host:port, empty when nobody leads."""
+
+    def standing(self) -> Standing:
+        """Return how this node stands in the election."""
 
     def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         """Return part of a task's output; a negative offset counts from its end. Raises UnknownTask, Unavailable."""

@@ -17,6 +17,7 @@ from chronos_py.api.pages import error_page
 from chronos_py.api.transport import BodyTooLarge, EmptyBody, answer
 from chronos_py.errors import (
     BadDocument,
+    BadGateway,
     ChronosError,
     DependencyCycle,
     InvalidInput,
@@ -90,6 +91,8 @@ def verdict(error: ChronosError, line: Line, view: str) -> Verdict:
             return Verdict(400, "text", str(error))
         case BodyTooLarge():
             return Verdict(413, "text", str(error), plain=True, required=False)
+        case BadGateway():
+            return Verdict(502, "text", str(error), plain=True, required=False)
         case Unavailable():
             return Verdict(503, "text", str(error), plain=True, required=False)
         case _:
@@ -134,6 +137,7 @@ _CODES: tuple[tuple[type[ChronosError], int, str], ...] = (
     (MissingParents, 400, "missing_parents"),
     (DependencyCycle, 409, "dependency_cycle"),
     (BodyTooLarge, 413, "too_large"),
+    (BadGateway, 502, "bad_gateway"),
     (Unavailable, 503, "unavailable"),
     (ChronosError, 400, "refused"),
 )

@@ -40,6 +40,20 @@ class RunForm(Schema):
     elementsProcessed = fields.Integer()
 
 
+class LeaderForm(Schema):
+    """How the node that was asked stands in the election."""
+
+    address = fields.String(metadata={"description": "its own, host:port"})
+    leader = fields.String(metadata={"description": "the leader's, empty when none is known"})
+    role = fields.String(metadata={"description": "leader, follower or none (not elected, nobody followed)"})
+    since = fields.String(allow_none=True, metadata={"description": "when role or leader last changed"})
+    session = fields.String(
+        metadata={"description": "with ZooKeeper: none, connecting, connected, suspended, lost or refused"}
+    )
+    candidates = fields.Integer(metadata={"description": "nodes that stood for election when it last looked"})
+    node = fields.String(metadata={"description": "its name in ZooKeeper"})
+
+
 class AttemptForm(Schema):
     """One try of a run."""
 

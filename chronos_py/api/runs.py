@@ -341,6 +341,8 @@ class RunsApi:
                 item = subscription.get(NOTICE_S)
                 if item is not None:
                     yield f"event: {item[0]}\ndata: {json.dumps(item[1])}\n\n".encode()
+                    if item[0] == "resigned":
+                        return  # this node knows of nothing more; the next one to be asked does
                 elif time.monotonic() - quiet < HEARTBEAT_S:
                     continue
                 else:

@@ -1,4 +1,4 @@
-"""Outside the prefixes: /ping, /health, /metrics, and the front page."""
+"""What is asked of a node itself: /ping, /health, /api/leader, /metrics; and the front page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from chronos_py import __version__
 from chronos_py.api.backend import Backend
 from chronos_py.api.statistics import QUANTILES, quantile
-from chronos_py.api.transport import JSON, TEXT, answer, quality
+from chronos_py.api.transport import answer, prefers_prometheus
 from chronos_py.metrics import Metrics
 
 NO_CACHE = "must-revalidate,no-cache,no-store"
@@ -106,13 +106,6 @@ def _histogram(ordered: list[int]) -> dict[str, Any]:
     return figures | {"p999": quantile(ordered, 0.999), "stddev": deviation}
 
 
-def _as_prometheus() -> bool:
-    """Tell whether the client would rather have Prometheus's text; one that takes either gets the original's JSON."""
-    wanted = request.headers.get("Accept", "")
-    liked = max(quality(wanted, media) for media in (TEXT, "application/openmetrics-text"))
-    return request.args.get("format") == "prometheus" or liked > quality(wanted, JSON)
-
-
 def system_blueprint(backend: Backend, counted: Metrics | None = None) -> Blueprint:
     """Return the paths that belong to no dialect. `counted` is what the process has counted since its start."""
     blueprint = Blueprint("system", __name__)
@@ -139,9 +132,15 @@ def system_blueprint(backend: Backend, counted: Metrics | None = None) -> Bluepr
         response.headers["Cache-Control"] = NO_CACHE
         return response
 
+    @blueprint.get("/api/leader")
+    def leader() -> ResponseReturnValue:
+        response = answer(json.dumps(backend.standing().shown()))
+        response.headers["Cache-Control"] = NO_CACHE
+        return response
+
     @blueprint.get("/metrics")
     def metrics() -> ResponseReturnValue:
-        if _as_prometheus():
+        if prefers_prometheus(request.headers.get("Accept", ""), request.args.get("format")):
             body = prometheus_client.generate_latest(registry)
             return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
         pretty = request.args.get("pretty") == "true"

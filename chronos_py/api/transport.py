@@ -22,6 +22,7 @@ JSON, TEXT = "application/json", "text/plain"
 SMALLEST_COMPRESSED = 16  # bytes
 BLOCK, LARGEST_REST = 64 * 1024, 1024 * 1024  # bytes
 CLOSE = "chronos_py.close"
+REFUSAL = "chronos_py.refusal"  # in a request's environment: the error that it is to be answered with
 BROKEN = (OSError, ParseException, HTTPException)  # what reading a body may raise
 _ROUTED = re.compile(";|%2f|%3b", re.IGNORECASE)
 _DECIMAL = re.compile(r"\d{1,9}(\.\d{0,9})?|\.\d{1,9}", re.ASCII)
@@ -68,6 +69,13 @@ def _q(parameters: list[str]) -> float:
         if key.strip() == "q" and _DECIMAL.fullmatch(value.strip()):
             return min(1.0, float(value))
     return 1.0
+
+
+def prefers_prometheus(header: str, form: str | None) -> bool:
+    """Tell whether a client wants `/metrics` as Prometheus's text, by its Accept header and the argument `format`; one
+    that takes either gets the original's JSON."""
+    liked = max(quality(header, media) for media in (TEXT, "application/openmetrics-text"))
+    return form == "prometheus" or liked > quality(header, JSON)
 
 
 def accept(produced: str) -> None:

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from chronos_py.api import create_app
 from chronos_py.api.backend import ApiSettings
 from chronos_py.clock import Millis
+from chronos_py.election import Standing
 from chronos_py.errors import (
     ChronosError,
     DependencyCycle,
@@ -173,6 +174,9 @@ class FakeBackend:
 
     def leader(self) -> str:
         return "node1.example.org:4400"
+
+    def standing(self) -> Standing:
+        return Standing("node2.example.org:4400", self.leader(), "follower", NEW_YEAR, "connected", 2)
 
     def sandbox_url(self, task_id: str, agent_id: str) -> str:
         return f"http://{agent_id}/{task_id}" if agent_id else ""

@@ -38,6 +38,7 @@ SAMPLES: list[errors.ChronosError] = [
     errors.StaleLeader("another node leads"),
     errors.NotLeader("this node does not lead"),
     errors.Overloaded("9 requests wait already"),
+    errors.BadGateway("the leader gave no answer"),
     errors.ChronosError("something"),
 ]
 UNAVAILABLE = (errors.Unavailable,)
@@ -66,6 +67,8 @@ def test_every_error_has_a_status_of_the_contract(error, line, view):
     judged = verdict(error, line, view)
     if isinstance(error, UNAVAILABLE):
         assert judged.status == 503
+    elif isinstance(error, errors.BadGateway):
+        assert judged.status == 502
     elif isinstance(error, BodyTooLarge):
         assert judged.status == 413
     elif isinstance(error, CONTRACT_500) or (isinstance(error, errors.NoParents) and error.new):
@@ -105,6 +108,7 @@ def test_an_answer_has_its_lines_shape(error, prefix):
         (errors.DependencyCycle("a", ["a", "a"]), "dependency_cycle", 409),
         (errors.MissingParents("a", ["b"], new=True), "missing_parents", 400),
         (errors.StoreUnavailable("no"), "unavailable", 503), (errors.NotLeader("no"), "unavailable", 503),
+        (errors.BadGateway("no"), "bad_gateway", 502),
         (errors.Overloaded("no"), "unavailable", 503), (errors.ChronosError("no"), "refused", 400),
     ],
 )  # fmt: skip

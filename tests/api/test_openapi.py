@@ -108,7 +108,8 @@ def full(backend: FakeBackend) -> FakeBackend:
         ("/api/runs/{run}", "/api/runs/3"), ("/api/runs/{run}", "/api/runs/8"),
         ("/api/runs/{run}/why", "/api/runs/8/why"),
         ("/api/runs/{run}/attempts", "/api/runs/7/attempts"), ("/api/queue", "/api/queue"),
-        ("/api/quarantine", "/api/quarantine"), ("/v1/scheduler/jobs", "/v1/scheduler/jobs"),
+        ("/api/quarantine", "/api/quarantine"), ("/api/leader", "/api/leader"),
+        ("/v1/scheduler/jobs", "/v1/scheduler/jobs"),
         ("/v1/scheduler/job/{name}", "/v1/scheduler/job/a"), ("/scheduler/jobs", "/scheduler/jobs"),
     ],
 )  # fmt: skip

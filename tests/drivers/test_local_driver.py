@@ -194,6 +194,17 @@ def test_a_task_that_was_never_launched_never_will_be(tmp_path: Path) -> None:
         assert listener.end_of("ct:5:0:ghost:").state == "TASK_DROPPED"
 
 
+def test_of_another_machines_task_nothing_is_known(tmp_path: Path) -> None:
+    """Another node of the group may have it running: it must not be said that it never started."""
+    with a_driver(tmp_path) as (driver, listener):
+        driver.perform(Reconcile((("ct:5:0:theirs:", "local-0123456789ab"),)))
+        driver.perform(Kill("ct:6:0:theirs:", "local-0123456789ab", 0))
+        for task_id in ("ct:5:0:theirs:", "ct:6:0:theirs:"):
+            update = listener.wait(lambda event, task_id=task_id: getattr(event, "task_id", "") == task_id)
+            assert (update.state, update.agent_id, update.host) == ("TASK_UNKNOWN", "local-0123456789ab", "")
+        assert not list((tmp_path / "runs").iterdir())
+
+
 HOST = """
     import sys, time
     from pathlib import Path

@@ -136,8 +136,9 @@ class Agent:
                 self._kill(effect)
             case Reconcile():
                 examiner = Examiner(self._boot)
-                for task_id, _ in effect.tasks:
-                    self._tell(task_id, examiner)
+                for task_id, agent_id in effect.tasks:
+                    if not self._elsewhere(task_id, agent_id):
+                        self._tell(task_id, examiner)
             case Decline():
                 self._offers.decline(effect, time.monotonic())
             case Suppress():
@@ -187,12 +188,22 @@ class Agent:
 
     def _kill(self, kill: Kill) -> None:
         attempt = self._attempts.by_id.get(kill.task_id)
+        if self._elsewhere(kill.task_id, kill.agent_id):
+            return
         if attempt is None or attempt.update is not None:
             self._tell(kill.task_id, Examiner(self._boot))
         else:
             self._supervisor.kill(attempt, kill.grace)
 
     # --- questions
+
+    def _elsewhere(self, task_id: str, agent_id: str) -> bool:
+        """Tell whether a task was launched on another machine, by another node of the group: nothing is known of it
+        here, and that it never started must not be said."""
+        if agent_id in ("", self._agent_id):
+            return False
+        self._attempts.unknown(task_id, "It was launched on another machine", agent_id)
+        return True
 
     def _tell(self, task_id: str, examiner: Examiner) -> None:
         """Say what became of a task; when it never started, make certain first that it never will."""

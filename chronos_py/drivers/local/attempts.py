@@ -76,8 +76,10 @@ class Attempts:
         """Tell the end of a task that is not kept here any more, or never was."""
         self._post(outcome.update(task_id, sandbox.key, self._agent_id, self._host))
 
-    def unknown(self, task_id: str, message: str) -> None:
-        self._post(StatusUpdate(task_id, TaskState.UNKNOWN, self._agent_id, self._host, message=message))
+    def unknown(self, task_id: str, message: str, agent_id: str = "") -> None:
+        """`agent_id` is another machine's, empty for this one."""
+        host = "" if agent_id else self._host
+        self._post(StatusUpdate(task_id, TaskState.UNKNOWN, agent_id or self._agent_id, host, message=message))
 
     def conclude(self, attempt: Attempt, outcome: Outcome, *, keep: bool = True) -> None:
         """Take note of an end and tell it. `keep` writes down what the exit status alone does not tell."""
