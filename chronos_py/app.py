@@ -34,6 +34,7 @@ from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.sqlite import SqliteJobStore
 from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.health import HealthPolicy
 from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.tasks import TaskDefaults
 from chronos_py.service import Service
@@ -74,6 +75,9 @@ def policy_of(settings: Settings) -> Policy:
         ),
         reconciliation_interval=0 if settings.master == "local" else settings.reconciliation_interval * 1000,
         unknown_tasks=settings.unknown_tasks,
+        ageing=settings.priority_ageing * 1000,
+        forgiveness=settings.avoid_failed_agents_for * 1000,
+        health=HealthPolicy(settings.suspect_agent_after, settings.suspect_agent_for * 1000),
     )
 
 
@@ -193,6 +197,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
             default_epsilon=f"PT{settings.task_epsilon}S",
             history_limit=settings.job_history_limit,
             compression=settings.http_compression and not settings.disable_http_compression,
+            ageing=settings.priority_ageing * 1000,
             followers=max(1, settings.http_threads // 3),
             stopping=stopping,
         ),

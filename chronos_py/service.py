@@ -243,6 +243,7 @@ class Service:
                 for name, watch in sorted(self._engine.watchdogs.states.items())
             },
             "setAside": self._loader.shown,
+            "avoidedAgents": self._engine.book.health.forms(self._clock.now()),
         }
 
     # --- the thread
@@ -432,6 +433,7 @@ class Service:
         with no_collection():
             self._engine = engine = self._loader.engine(self._store.load())
         engine.loop, engine.watchdogs, engine.driver_ready = loop, before.watchdogs, before.driver_ready
+        engine.book.health = before.book.health
         if engine.driver_ready:
             engine.reconciler.resume(before.reconciler)
 

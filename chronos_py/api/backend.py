@@ -96,5 +96,6 @@ class ApiSettings:
     history_limit: int = 5
     compression: bool = True
     largest_body: int = 16 * 1024 * 1024
+    ageing: Millis = 600_000  # the waiting that a level of priority is worth
     followers: int = 8  # streams that may be open at once: each keeps a thread busy
     stopping: threading.Event = field(default_factory=threading.Event)  # set: streams end

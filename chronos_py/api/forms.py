@@ -40,6 +40,12 @@ class RunForm(Schema):
     elementsProcessed = fields.Integer()
 
 
+class RunChangeForm(Schema):
+    """What can be changed of a run that has not ended."""
+
+    priority = fields.Integer(required=True)
+
+
 class AttemptForm(Schema):
     """One try of a run."""
 

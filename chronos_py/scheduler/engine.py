@@ -33,6 +33,7 @@ from chronos_py.model.messages import (
     ReportProgress,
     ReportResult,
     RunJob,
+    SetPriority,
     StatusUpdate,
     SubmitJob,
 )
@@ -42,6 +43,7 @@ from chronos_py.model.view import JobView, Waiting
 from chronos_py.scheduler.admission import Admission
 from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
+from chronos_py.scheduler.constraints import relative, spot
 from chronos_py.scheduler.dependencies import reparented
 from chronos_py.scheduler.lifecycle import Lifecycle
 from chronos_py.scheduler.offers import Demand, OfferLoop, Pick
@@ -124,6 +126,8 @@ class Engine:
         if entry is not None and run.killing != "deleted":
             entry.active.add(run.id)
             entry.phases[run.phase] += 1
+            if run.on_agent:
+                book.hold(run)
             if run.on_agent or run.phase is Phase.REPORTING:
                 entry.playing += 1
             elif run.phase is Phase.QUEUED:
@@ -172,6 +176,8 @@ class Engine:
                 return self.admission.kill_tasks(event, now)
             case KillRun():
                 return self.admission.kill_run(event, now)
+            case SetPriority():
+                return self.admission.prioritize(event, now)
             case PurgeTasks():
                 return self.admission.purge(now)
             case ReportResult():
@@ -216,6 +222,7 @@ class Engine:
     def advance(self, now: Millis) -> None:
         """Do what is due, then place what waits. When it raises, `at_work` is whose work it was, None: nobody's."""
         book = self.book
+        self.loop.holdings = book.holdings
         while (key := book.timers.pop(now)) is not None:
             if book.is_aside(key):
                 continue
@@ -307,7 +314,15 @@ class Engine:
         most = LAUNCHES_PER_TURN if self.crowd else 2 * LAUNCHES_PER_TURN
         self.crowd = not self.loop.policy.keep and len(book.queue) > most
         first = _first(requests, PLACED_PER_TURN if self.crowd else LAUNCHES_PER_TURN, self)
-        placement = place(first, list(self.loop.held.values()), stuck, down=down, leaving=leaving)
+        placement = place(
+            first,
+            list(self.loop.held.values()),
+            stuck,
+            down=down,
+            leaving=leaving,
+            suspect=self.book.health.suspects(now),
+            holdings=book.holdings,
+        )
         old = self.refusals if not self.loop.held else {}  # the last offers say more than that there are none now
         self.refusals = {shape: old.get(shape, refusal) for shape, refusal in placement.refusals.items()}
         hold = self.loop.policy.hold
@@ -356,11 +371,20 @@ class Engine:
             host=offer.host,
             launched=now,
             deadline=now + book.policy.launch_patience,
+            spots=self._spots(entry, offer),
         )
         self.releaser.absorb(entry, run, now)
         if entry.job.concurrent:
             self.releaser.settle(entry, now)
         return build_task(entry.job, run, offer.host, book.policy.tasks)
+
+    @staticmethod
+    def _spots(entry: Entry, offer: Offer) -> tuple[tuple[str, str], ...]:
+        """Return the values of an agent's attributes that matter to where the job's other runs may go."""
+        if not entry.shape.among:
+            return ()
+        names = dict.fromkeys(one.attribute for one in relative(entry.job.constraints))
+        return tuple((name, spot(name, offer.attributes, offer.host, offer.agent_id)) for name in names)
 
     # --- for readers
 

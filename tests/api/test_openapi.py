@@ -87,6 +87,7 @@ def full(backend: FakeBackend) -> FakeBackend:
     client = a_client(backend)
     container = {"image": "i", "volumes": [{"containerPath": "/a"}]}
     own = {"priority": 5, "retryDelay": 1.5, "catchUp": "all", "gpus": 1, "ports": 2}
+    own |= {"labels": {"a": "b"}, "preemptible": True, "avoidFailedAgents": "soft"}
     files, variables = [{"uri": "/u"}], [{"name": "A", "value": "b"}]
     constraints = [["a", "EQUALS", "b"]]
     submit(

@@ -9,7 +9,7 @@ import pytest
 
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.job import Edge, Token
-from chronos_py.model.messages import KillRun, SubmitJob
+from chronos_py.model.messages import KillRun, SetPriority, SubmitJob
 from chronos_py.model.run import Outcome, Phase, Trigger
 from chronos_py.model.view import Waiting
 from chronos_py.persistence.base import Quarantined, RunQuery
@@ -289,6 +289,22 @@ def test_a_run_is_stopped(client, backend):
     assert client.delete("/api/runs/7").status_code == 204
     assert backend.requests == [KillRun(7)]
     assert refused(client.delete("/api/runs/8"), 404)["code"] == "unknown_run"
+
+
+def test_a_runs_priority_is_changed(client, backend):
+    backend.view.runs = {7: a_run(7)}
+    assert client.patch("/api/runs/7", json={"priority": 9}).status_code == 204
+    assert backend.requests == [SetPriority(7, 9)]
+    for wrong in ({}, {"priority": 1.5}, {"priority": None}, {"due": "x"}, []):
+        refused(client.patch("/api/runs/7", json=wrong))
+    assert refused(client.patch("/api/runs/8", json={"priority": 9}), 404)["code"] == "unknown_run"
+
+
+def test_the_queue_is_in_the_order_of_placing(client, backend):
+    hour = 3_600_000
+    dues = {1: (0, NEW_YEAR), 2: (1, NEW_YEAR + hour), 3: (0, NEW_YEAR + hour), 4: (100, NEW_YEAR + hour)}
+    backend.view.runs = {number: a_run(number, priority=level, due=due) for number, (level, due) in dues.items()}
+    assert [run["run"] for run in body(client.get("/api/queue"))["runs"]] == [4, 1, 2, 3]
 
 
 # --- reasons
