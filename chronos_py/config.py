@@ -207,7 +207,10 @@ FLAGS: tuple[Flag, ...] = (
           unit="s", lowest=0, highest=10**9),
     _ours("suspect_agent_after", "int", 5, "attempts in a row that failed on an agent, of any jobs, after which it is "
           "used last; 0: never", lowest=0),
-    _ours("suspect_agent_for", "int", 600, "for how long", unit="s", lowest=0, highest=10**9),
+    _ours("suspect_agent_for", "int", 600, "for how long such an agent is used last", unit="s", lowest=0,
+          highest=10**9),
+    _ours("quotas", "text", "", "shares guaranteed to jobs by label, as JSON or in a file, for example "
+          '{"channel=news": {"cpus": 10, "mem": 20480, "running": 100, "borrow": true}}'),
 )  # fmt: skip
 BY_NAME: Mapping[str, Flag] = {flag.name: flag for flag in FLAGS}
 

@@ -223,6 +223,10 @@ class Service:
         """Return how many runs wait for a place, by priority."""
         return self._engine.book.queue.levels
 
+    def quotas(self) -> list[dict[str, Any]]:
+        """Return what is guaranteed, used and waited for, by quota."""
+        return self._engine.quotas()
+
     def health(self) -> dict[str, Any]:
         """Return how this node is; `ready` means that it leads and that launches reach machines."""
         driver = self.driver.status() if self._driver_started else DriverStatus("none", False)

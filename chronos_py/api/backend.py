@@ -84,6 +84,9 @@ class Backend(Protocol):
     def queue_levels(self) -> Mapping[int, int]:
         """Return how many runs wait, by priority."""
 
+    def quotas(self) -> list[dict[str, Any]]:
+        """Return what is guaranteed, used and waited for, by quota."""
+
     def subscribe(self) -> Changes: ...
 
 

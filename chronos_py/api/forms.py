@@ -129,6 +129,20 @@ class QueueForm(Schema):
     runs = fields.List(fields.Nested(QueuedRunForm), metadata={"description": "first in order first"})
 
 
+class QuotaForm(Schema):
+    """A quota: amounts in cores, MiB and running tasks; what is not guaranteed is not limited."""
+
+    quota = fields.String()
+    guaranteed = fields.Dict(keys=fields.String(), values=fields.Float())
+    used = fields.Dict(keys=fields.String(), values=fields.Float())
+    borrow = fields.Boolean()
+    waiting = fields.Integer()
+
+
+class QuotasForm(Schema):
+    quotas = fields.List(fields.Nested(QuotaForm))
+
+
 class QuarantinedForm(Schema):
     kind = fields.String()
     key = fields.String()

@@ -20,6 +20,7 @@ from chronos_py.api.forms import (
     JobWhyForm,
     QuarantineForm,
     QueueForm,
+    QuotasForm,
     RunChangeForm,
     RunDetailForm,
     RunForm,
@@ -32,7 +33,7 @@ from chronos_py.model.schemas import ContainerSchema, Own, Part, Parts, Texts
 TEXT, EVENTS = "text/plain", "text/event-stream"
 _FORMS: tuple[type[Schema], ...] = (
     *(ContainerSchema, JobForm, AttemptForm, RunForm, WaitForm, ErrorForm, RunDetailForm),
-    *(RunChangeForm, JobListForm, RunListForm, AttemptListForm, JobWhyForm, QueueForm, QuarantineForm),
+    *(RunChangeForm, JobListForm, RunListForm, AttemptListForm, JobWhyForm, QueueForm, QuotasForm, QuarantineForm),
 )
 
 API_PAGE = """<!doctype html>
@@ -49,7 +50,7 @@ code{background:#eef2f6;padding:.1em .3em;border-radius:3px}li{margin:.3rem 0}</
 <code>/api/runs/{run}/why</code></li>
 <li><code>GET /api/runs/{run}/attempts/{n}/stdout</code> (or <code>stderr</code>), <code>?offset=</code>,
 <code>?length=</code>, <code>?follow=1</code></li>
-<li><code>GET /api/queue</code>, <code>/api/quarantine</code>, <code>/api/events</code></li>
+<li><code>GET /api/queue</code>, <code>/api/quotas</code>, <code>/api/quarantine</code>, <code>/api/events</code></li>
 <li>Chronos 2.x below <code>/scheduler</code>, Chronos 3.x below <code>/v1/scheduler</code></li>
 </ul></body></html>
 """
@@ -75,6 +76,7 @@ _OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
     ("/api/runs/{run}/attempts", "get", "The run's attempts", "AttemptList"),
     ("/api/runs/{run}/attempts/{attempt}/{stream}", "get", "Output: stdout or stderr, by offset or followed", TEXT),
     ("/api/queue", "get", "What waits for a place, with reasons", "Queue"),
+    ("/api/quotas", "get", "What is guaranteed by label, used and waited for", "Quotas"),
     ("/api/quarantine", "get", "Stored records that could not be read", "Quarantine"),
     ("/api/events", "get", "A stream of what changes (server-sent events)", EVENTS),
     ("/v1/scheduler/iso8601", "post", "Create or replace a schedule-based job", None),

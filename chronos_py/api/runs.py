@@ -285,6 +285,9 @@ class RunsApi:
         levels = {str(level): count for level, count in sorted(self.backend.queue_levels().items())}
         return _json({"total": len(waiting), "byPriority": levels, "runs": entries})
 
+    def quotas(self) -> ResponseReturnValue:
+        return _json({"quotas": self.backend.quotas()})
+
     def quarantine(self) -> ResponseReturnValue:
         entries = [{"kind": q.kind, "key": q.key, "reason": q.reason} for q in self.backend.view.quarantined]
         return _json({"quarantined": entries})
@@ -392,6 +395,7 @@ def runs_blueprint(backend: Backend, settings: ApiSettings) -> Blueprint:
     blueprint.add_url_rule(f"{RUN}/attempts", view_func=api.attempts)
     blueprint.add_url_rule(f"{RUN}/attempts/<int:attempt>/<stream>", view_func=api.output)
     blueprint.add_url_rule("/queue", view_func=api.queue)
+    blueprint.add_url_rule("/quotas", view_func=api.quotas)
     blueprint.add_url_rule("/quarantine", view_func=api.quarantine)
     blueprint.add_url_rule("/events", view_func=api.events)
     blueprint.add_url_rule("/openapi.json", "openapi", lambda: _json(openapi_document()))

@@ -25,6 +25,7 @@ from chronos_py.scheduler.health import Health, HealthPolicy
 from chronos_py.scheduler.holdings import Holdings
 from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.queue import RunQueue, Shape
+from chronos_py.scheduler.quotas import Quotas
 from chronos_py.scheduler.schedule import Occurrences
 from chronos_py.scheduler.tasks import TaskDefaults
 
@@ -50,6 +51,7 @@ class Policy:
     reconciliation_interval: Millis = 600_000  # 0: only after a connection and in doubt
     ageing: Millis = 600_000  # the waiting that a level of priority is worth; 0: none is
     forgiveness: Millis = 1_800_000  # how long a run avoids an agent on which an attempt of it failed
+    quotas: Quotas = field(default_factory=dict)
     health: HealthPolicy = field(default_factory=HealthPolicy)
     unknown_tasks: Literal["adopt", "kill"] = "adopt"  # tasks of ours that run, but that the store does not know
 

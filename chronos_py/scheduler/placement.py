@@ -22,17 +22,19 @@ places; one that looks at where its job's other runs are (`constraints`) at most
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush, heapreplace
 from typing import Any, NamedTuple
 
 from chronos_py.model.job import Constraint
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
+from chronos_py.model.view import Cause
 from chronos_py.scheduler.constraints import first_unmet, relative, spot, suits
 from chronos_py.scheduler.holdings import Holdings
 from chronos_py.scheduler.queue import Shape
+from chronos_py.scheduler.quotas import Excess, Gate
 
 GPU_STEP = 2.0  # added to the share in use, which is at most 1
 LEAVING_STEP = 4.0
@@ -62,19 +64,32 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a shape fits on no agent: how many lack what, and the most that any agent has free."""
+    """Why a shape fits on no agent: how many lack what, and the most that any agent has free; or for which quota it
+    waits."""
 
     counts: dict[str, int]
     largest_free: Resources
+    excess: Excess | None = None
+
+    @property
+    def cause(self) -> Cause:
+        if self.excess is not None:
+            return Cause.QUOTA
+        return Cause.NO_FIT if self.counts else Cause.NO_OFFERS
 
     @property
     def sentence(self) -> str:
+        if self.excess is not None:
+            return self.excess.sentence
         if not self.counts:
             return "no agent offers anything at present"
         parts = [f"{count} {'agents' if count > 1 else 'agent'}: {reason}" for reason, count in self.counts.items()]
         return "; ".join(parts)
 
     def detail(self, need: Resources) -> dict[str, Any]:
+        if self.excess is not None:
+            exceeded, others = list(self.excess.exceeded), list(self.excess.waits_for)
+            return {"need": str(need), **self.excess.form, "exceeded": exceeded, "waitsFor": others}
         return {"need": str(need), "refusals": self.counts, "largestFree": str(self.largest_free)}
 
 
@@ -303,6 +318,23 @@ class Board:
             self._note(chosen, request.shape)
         return chosen.place if chosen else None
 
+    # --- lending out what is guaranteed to others
+
+    def could_go(self, shape: Shape) -> set[int]:
+        """Return the places that a shape could use if only they had room."""
+        return {
+            position
+            for _, position in self._order
+            if self._agents[position].total.covers(replace(shape.need, ports=0)) and self._meets(position, shape)
+        }
+
+    def keep_off(self, shape: Shape, kept: Collection[int]) -> None:
+        """Let a shape use all places but the ones that are kept for others."""
+        heap = self._own.get(shape)
+        if heap is None:
+            heap = self._group(shape)
+        self._own[shape] = sorted(entry for entry in heap if entry[1] not in kept)  # sorted, hence a heap
+
     def refusal(self, shape: Shape) -> Refusal:
         """Say, place by place, why a shape does not fit."""
         counts: Counter[str] = Counter()
@@ -328,6 +360,17 @@ class Board:
         return Refusal(dict(counts), Resources(**most))
 
 
+@dataclass(slots=True)
+class Lending:
+    """What quotas need of the queue: `again` yields the requests of some lines, without those that are stuck; `waiting`
+    the shapes of which more wait than were placed; `cut` tells whether not all that wait were looked at."""
+
+    gate: Gate
+    again: Callable[[set[Shape], Collection[Shape]], Iterable[Request]]
+    waiting: Callable[[Mapping[Shape, int]], Iterable[Shape]]
+    cut: Callable[[], bool]
+
+
 def place(
     requests: Iterable[Request],
     offers: Iterable[Offer],
@@ -337,26 +380,73 @@ def place(
     leaving: Collection[str] = (),
     suspect: Collection[str] = (),
     holdings: Holdings | None = None,
+    lending: Lending | None = None,
 ) -> Placement:
     """Place each request, in the order given, on the best place with room.
 
     `down` are agents that may not be used, `leaving` those to use last, `suspect` the last of all. A shape that does
     not fit is put into `stuck` and not tried again in this round; the caller may skip its others. An unsatisfiable head
-    blocks nobody else.
+    blocks nobody else. With `lending`, quotas are kept.
     """
     board = Board(offers, down, leaving, suspect, holdings)
     stuck = set() if stuck is None else stuck
     placement = Placement()
+    over: list[Shape] = []  # in order: those that are not within their quotas
     for request in requests:
-        if request.shape in stuck:
+        shape = request.shape
+        if shape in stuck:
             continue
-        chosen = board.take(request)
-        if chosen is None and request.strict:
-            placement.picky.append(request)
-        elif chosen is None:
-            stuck.add(request.shape)
-        else:
-            placement.launches.append((request, chosen))
+        if lending is not None and shape.quotas and lending.gate.exceeded(shape):
+            stuck.add(shape)
+            over.append(shape)
+            continue
+        _put(request, board, placement, stuck, lending)
+    beyond = _lend(over, board, placement, stuck, lending) if lending is not None and over else {}
     for shape in stuck:
-        placement.refusals[shape] = board.refusal(shape)
+        placement.refusals[shape] = beyond.get(shape) or board.refusal(shape)
     return placement
+
+
+def _put(
+    request: Request, board: Board, placement: Placement, stuck: set[Shape], lending: Lending | None = None
+) -> None:
+    """Place one request, or note that it fits nowhere."""
+    chosen = board.take(request)
+    if chosen is None and request.strict:
+        placement.picky.append(request)
+    elif chosen is None:
+        stuck.add(request.shape)
+    else:
+        placement.launches.append((request, chosen))
+        if lending is not None:
+            lending.gate.add(request.shape)
+
+
+def _lend(
+    over: list[Shape], board: Board, placement: Placement, stuck: set[Shape], lending: Lending
+) -> dict[Shape, Refusal]:
+    """Place those that exceed their quotas and may borrow where nobody within his quotas could go; return why others
+    wait."""
+    placed = Counter(request.shape for request, _ in placement.launches)
+    kept, owners = set[int](), set[str]()
+    waiting = [shape for shape in lending.waiting(placed) if shape.quotas and not lending.gate.exceeded(shape)]
+    for shape in waiting:
+        if shape in stuck or lending.cut():  # else only such of it wait as are not to be placed at all
+            places = board.could_go(shape)
+            kept |= places
+            if places:
+                owners.update(shape.quotas)
+    borrowers = {shape for shape in over if all(quota.borrow for quota, _ in lending.gate.exceeded(shape))}
+    done = {request.run for request, _ in placement.launches} | {request.run for request in placement.picky}
+    stuck -= borrowers
+    if borrowers:
+        for shape in borrowers:
+            board.keep_off(shape, kept)
+        for request in lending.again(stuck, borrowers):
+            if request.run not in done and request.shape not in stuck:
+                _put(request, board, placement, stuck, lending)
+    return {
+        shape: Refusal({}, Resources(), lending.gate.excess(shape, owners))
+        for shape in over
+        if shape in stuck and (shape not in borrowers or owners)
+    }

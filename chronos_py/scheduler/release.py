@@ -22,6 +22,7 @@ from chronos_py.scheduler.book import Book, Entry, run_wake
 from chronos_py.scheduler.constraints import relative
 from chronos_py.scheduler.period import parse_period
 from chronos_py.scheduler.queue import Shape
+from chronos_py.scheduler.quotas import quotas_of
 from chronos_py.scheduler.schedule import parse_schedule
 from chronos_py.scheduler.tasks import amounts
 
@@ -38,8 +39,13 @@ _UNITS: dict[str, Millis] = {
 
 
 @lru_cache(maxsize=10_000)
-def _shape(needs: tuple[float, float, float, float, int], constraints: tuple[Constraint, ...], among: str) -> Shape:
-    return Shape(Resources.of(*needs), constraints, among)
+def _shape(
+    needs: tuple[float, float, float, float, int],
+    constraints: tuple[Constraint, ...],
+    among: str,
+    quotas: tuple[str, ...],
+) -> Shape:
+    return Shape(Resources.of(*needs), constraints, among, (), quotas)
 
 
 def lateness_limit(job: Job) -> Millis | None:
@@ -62,7 +68,8 @@ class Releaser:
         """Work out what a definition means. A stored schedule that cannot be used leaves the job without due times."""
         job, policy = entry.job, self.book.policy
         among = job.name if relative(job.constraints) else ""
-        entry.shape = _shape(amounts(job, policy.tasks), job.constraints, among)
+        quotas = quotas_of(policy.quotas, job.labels)
+        entry.shape = _shape(amounts(job, policy.tasks), job.constraints, among, quotas)
         entry.occurrences, entry.broken, entry.lateness, entry.wake = None, "", None, None
         try:
             entry.lateness = lateness_limit(job)

@@ -197,6 +197,10 @@ class FakeBackend:
     def queue_levels(self) -> dict[int, int]:
         return self.levels
 
+    def quotas(self) -> list[dict[str, Any]]:
+        amounts = {"cpus": 1.0, "running": 2}
+        return [{"quota": "a=b", "guaranteed": amounts, "used": amounts, "borrow": True, "waiting": 3}]
+
     def subscribe(self) -> FakeSubscription:
         return self.subscriptions.pop()
 
