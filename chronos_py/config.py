@@ -208,6 +208,16 @@ FLAGS: tuple[Flag, ...] = (
           lowest=2, highest=1000),
     _ours("inbox_limit", "int", 10000, "requests that may wait for the engine; more are answered 503", lowest=1),
     _ours("examples", "flag", False, "load example jobs when the server comes up without any job"),
+    _ours("priority_ageing", "int", 600, "the waiting that a level of priority is worth; 0: a higher priority always "
+          "goes first", unit="s", lowest=0, highest=10**9),
+    _ours("avoid_failed_agents_for", "int", 1800, "how long a run's retries avoid an agent on which an attempt failed",
+          unit="s", lowest=0, highest=10**9),
+    _ours("suspect_agent_after", "int", 5, "attempts in a row that failed on an agent, of any jobs, after which it is "
+          "used last; 0: never", lowest=0),
+    _ours("suspect_agent_for", "int", 600, "for how long such an agent is used last", unit="s", lowest=0,
+          highest=10**9),
+    _ours("quotas", "text", "", "shares guaranteed to jobs by label, as JSON or in a file, for example "
+          '{"channel=news": {"cpus": 10, "mem": 20480, "running": 100, "borrow": true}}'),
 )  # fmt: skip
 BY_NAME: Mapping[str, Flag] = {flag.name: flag for flag in FLAGS}
 

@@ -238,6 +238,10 @@ class Service:
         """Return how many runs wait for a place, by priority."""
         return self._engine.book.queue.levels
 
+    def quotas(self) -> list[dict[str, Any]]:
+        """Return what is guaranteed, used and waited for, by quota."""
+        return self._engine.quotas()
+
     def health(self) -> dict[str, Any]:
         """Return how this node is; `ready` means that it leads and launches reach machines, or that it knows who leads
         and passes on what it is asked."""
@@ -262,6 +266,7 @@ class Service:
                 for name, watch in sorted(self._engine.watchdogs.states.items())
             },
             "setAside": self._loader.shown,
+            "avoidedAgents": self._engine.book.health.forms(self._clock.now()),
         }
 
     # --- the thread
@@ -291,6 +296,7 @@ class Service:
                 self._resign(f"deposed: {error}")
                 self._leadership.resign("the store saw a newer leader")
                 if self._mandate == mandate:  # there is no other node, and yet another server writes
+                    self._stop_driver()
                     self._refuse_until_stopped()
             except StoreUnavailable as error:
                 self._resign(f"store unavailable: {error}")
@@ -321,8 +327,7 @@ class Service:
             self._engine = Engine(self._policy)
             self._loop, self._stale = self._engine.loop, ()  # offers ended with the driver
             self.view = View(changed=self.view.changed + 1)
-            self._samples.clear()
-            self._seeded = False
+            self._durations.begin()
             for subscription in list(self._subscriptions):
                 subscription.put("resigned", {"leader": self.leader()})
         self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
@@ -336,8 +341,11 @@ class Service:
     def _wait(self, seconds: float, mandate: int) -> None:
         """Do nothing for a while, or until the election has another outcome."""
         deadline = time.monotonic() + seconds
-        while not self._stopping.is_set() and self._mandate == mandate and time.monotonic() < deadline:
-            self._refuse(self._inbox.swap(max(0.0, deadline - time.monotonic())))
+        while not self._stopping.is_set() and self._mandate == mandate:
+            left = max(0.0, deadline - time.monotonic())
+            self._refuse(self._inbox.swap(left))
+            if not left:
+                return
 
     def _refuse(self, items: list[Posted]) -> None:
         """Answer callers that this node does not lead. A driver's news is not acknowledged, so it comes again; its
@@ -476,6 +484,7 @@ class Service:
         with no_collection():
             self._engine = engine = self._loader.engine(self._store.load())
         engine.loop, engine.watchdogs, engine.driver_ready = loop, before.watchdogs, before.driver_ready
+        engine.book.health = before.book.health
         if engine.driver_ready:
             engine.reconciler.resume(before.reconciler)
 

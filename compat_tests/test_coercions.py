@@ -142,7 +142,9 @@ def test_extract_null_is_false(api: Api, name: str) -> None:
     assert api.job(name)["fetch"] == [{"uri": "u", "executable": False, "cache": True, "extract": False}]
 
 
-@pytest.mark.parametrize("constraint", [["a", "equals", "b"], ["a", "GROUP_BY", "b"], ["a", "", "b"]])
+@pytest.mark.parametrize(
+    "constraint", [["a", "equals", "b"], ["a", "NEAR", "b"], ["a", "GROUP_BY", "b"], ["a", "", "b"]]
+)
 def test_ours_refuses_an_unknown_operator_instead_of_dropping_it(api: Api, name: str, constraint: list[str]) -> None:
     constraints = [["a", "EQUALS", "b"], constraint]
     answer = api.post("/iso8601", {"name": name, "command": "true", "schedule": FAR, "constraints": constraints})

@@ -34,6 +34,7 @@ NUMBERS = (
 FLAGS = ("shell", "disabled", "async", "softError", "dataProcessingJobType", "highPriority", "concurrent")
 OWN = (
     "priority", "retryDelay", "retryBackoff", "retryMaxDelay", "killGrace", "catchUp", "onUncertain", "gpus", "ports",
+    "avoidFailedAgents", "labels", "preemptible",
 )  # fmt: skip
 LISTS = ("uris", "arguments")
 PAGED = ("container", "environmentVariables", "fetch", "constraints")

@@ -19,7 +19,8 @@ FIELDS = (
     "name", "command", "schedule", "scheduleTimeZone", "parents", "epsilon", "retries", "cpus", "mem", "disk", "owner",
     "disabled", "shell", "async", "container", "constraints", "fetch", "uris", "environmentVariables", "arguments",
     "runAsUser", "successCount", "lastSuccess", "maxCompletionTime", "priority", "retryDelay", "retryBackoff", "catchUp",
-    "onUncertain", "killGrace", "highPriority", "concurrent", "gpus", "ports",
+    "onUncertain", "killGrace", "highPriority", "concurrent", "gpus", "ports", "avoidFailedAgents", "labels",
+    "preemptible",
 )  # fmt: skip
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 10**30, -(10**40), 10**400, 1e308, "", " ", "\0", "x" * 100_000, "\ud800", "é\u2028",

@@ -93,6 +93,29 @@ def test_a_waiting_run_says_why_and_can_be_stopped(target: Target, job_name: str
     assert target.call("DELETE", f"/api/runs/{run['run']}").status_code == 404
 
 
+def test_a_waiting_run_jumps_the_queue(target: Target, job_name: str) -> None:
+    names = [f"{job_name}-{number}" for number in range(3)]
+    for name in names:
+        target.add(V3, name=name, cpus=100_000)
+        target.call("PUT", f"{V3.prefix}/job/{name}")
+    runs = [wait_for_run(target, name, "queued")["run"] for name in names]
+
+    def order() -> list[int]:
+        return [run["run"] for run in target.call("GET", "/api/queue").json()["runs"] if run["run"] in runs]
+
+    assert order() == runs
+    assert target.call("PATCH", f"/api/runs/{runs[2]}", json={"priority": 7}).status_code == 204
+    assert order() == [runs[2], runs[0], runs[1]]
+    assert target.call("PATCH", f"/api/jobs/{names[1]}", json={"priority": 8}).status_code == 204
+    assert order() == [runs[1], runs[2], runs[0]]
+    for wrong in ({"priority": "x"}, {"priority": None}, {"state": "queued"}):
+        answer = target.call("PATCH", f"/api/runs/{runs[0]}", json=wrong)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (400, next(iter(wrong)))
+    assert target.call("PATCH", "/api/runs/999999999", json={"priority": 1}).status_code == 404
+    for run in runs:
+        assert target.call("DELETE", f"/api/runs/{run}").status_code == 204
+
+
 def test_single_fields_are_changed_and_nothing_else(target: Target, job_name: str) -> None:
     target.add(V2, name=job_name, epsilon="PT5M", retries=7, environmentVariables=[{"name": "A", "value": "b"}])
     assert target.call("PATCH", f"/api/jobs/{job_name}", json={"owner": "me", "retries": None}).status_code == 204
@@ -110,7 +133,7 @@ def test_single_fields_are_changed_and_nothing_else(target: Target, job_name: st
 
 def test_our_own_fields_are_shown_only_when_set(target: Target, job_name: str) -> None:
     own = {"priority": 5, "retryDelay": 1.5, "catchUp": "all", "onUncertain": "skip", "killGrace": 2.0}
-    own |= {"gpus": 2.0, "ports": 3}
+    own |= {"gpus": 2.0, "ports": 3, "avoidFailedAgents": "hard", "labels": {"channel": "news"}, "preemptible": True}
     target.add(V3, name=job_name, **own)
     job = target.job(V3, job_name)
     assert {key: job[key] for key in own} == own

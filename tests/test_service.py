@@ -695,9 +695,12 @@ def test_a_deposed_leader_lets_go_of_the_cluster(monkeypatch: pytest.MonkeyPatch
     bench = Bench()
     stopped = threading.Event()
     monkeypatch.setattr(bench.driver, "stop", stopped.set)
-    bench.store.open_epoch()  # somebody else leads
-    bench.service.post(SubmitJob(a_job()))
+    before = bench.service._epoch
     bench.service.start()
+    while bench.service._epoch == before or not bench.service.leading():  # it is elected, and reads everything anew
+        time.sleep(0.01)
+    bench.store.open_epoch()  # somebody else leads
+    bench.service.post(SubmitJob(a_job("b")))
     assert stopped.wait(10)
     assert not bench.service.health()["ready"]
     bench.service.stop()

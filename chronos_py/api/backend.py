@@ -88,6 +88,9 @@ class Backend(Protocol):
     def queue_levels(self) -> Mapping[int, int]:
         """Return how many runs wait, by priority."""
 
+    def quotas(self) -> list[dict[str, Any]]:
+        """Return what is guaranteed, used and waited for, by quota."""
+
     def subscribe(self) -> Changes: ...
 
 
@@ -100,5 +103,6 @@ class ApiSettings:
     history_limit: int = 5
     compression: bool = True
     largest_body: int = 16 * 1024 * 1024
+    ageing: Millis = 600_000  # the waiting that a level of priority is worth
     followers: int = 8  # streams that may be open at once: each keeps a thread busy
     stopping: threading.Event = field(default_factory=threading.Event)  # set: streams end

@@ -54,6 +54,12 @@ class LeaderForm(Schema):
     node = fields.String(metadata={"description": "its name in ZooKeeper"})
 
 
+class RunChangeForm(Schema):
+    """What can be changed of a run that has not ended."""
+
+    priority = fields.Integer(required=True)
+
+
 class AttemptForm(Schema):
     """One try of a run."""
 
@@ -135,6 +141,20 @@ class QueueForm(Schema):
     total = fields.Integer()
     byPriority = fields.Dict(keys=fields.String(), values=fields.Integer())
     runs = fields.List(fields.Nested(QueuedRunForm), metadata={"description": "first in order first"})
+
+
+class QuotaForm(Schema):
+    """A quota: amounts in cores, MiB and running tasks; what is not guaranteed is not limited."""
+
+    quota = fields.String()
+    guaranteed = fields.Dict(keys=fields.String(), values=fields.Float())
+    used = fields.Dict(keys=fields.String(), values=fields.Float())
+    borrow = fields.Boolean()
+    waiting = fields.Integer()
+
+
+class QuotasForm(Schema):
+    quotas = fields.List(fields.Nested(QuotaForm))
 
 
 class QuarantinedForm(Schema):

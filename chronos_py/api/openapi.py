@@ -21,6 +21,8 @@ from chronos_py.api.forms import (
     LeaderForm,
     QuarantineForm,
     QueueForm,
+    QuotasForm,
+    RunChangeForm,
     RunDetailForm,
     RunForm,
     RunListForm,
@@ -32,7 +34,8 @@ from chronos_py.model.schemas import ContainerSchema, Own, Part, Parts, Texts
 TEXT, EVENTS = "text/plain", "text/event-stream"
 _FORMS: tuple[type[Schema], ...] = (
     *(ContainerSchema, JobForm, AttemptForm, RunForm, WaitForm, ErrorForm, RunDetailForm),
-    *(JobListForm, RunListForm, AttemptListForm, JobWhyForm, QueueForm, QuarantineForm, LeaderForm),
+    *(RunChangeForm, JobListForm, RunListForm, AttemptListForm, JobWhyForm, QueueForm, QuotasForm, QuarantineForm),
+    LeaderForm,
 )
 
 API_PAGE = """<!doctype html>
@@ -45,11 +48,11 @@ code{background:#eef2f6;padding:.1em .3em;border-radius:3px}li{margin:.3rem 0}</
 <ul>
 <li><code>GET /api/jobs</code>, <code>GET</code> and <code>PATCH /api/jobs/{name}</code>,
 <code>/api/jobs/{name}/why</code></li>
-<li><code>GET /api/runs</code>, <code>GET</code> and <code>DELETE /api/runs/{run}</code>,
+<li><code>GET /api/runs</code>, <code>GET</code>, <code>PATCH</code> and <code>DELETE /api/runs/{run}</code>,
 <code>/api/runs/{run}/why</code></li>
 <li><code>GET /api/runs/{run}/attempts/{n}/stdout</code> (or <code>stderr</code>), <code>?offset=</code>,
 <code>?length=</code>, <code>?follow=1</code></li>
-<li><code>GET /api/queue</code>, <code>/api/quarantine</code>, <code>/api/events</code>,
+<li><code>GET /api/queue</code>, <code>/api/quotas</code>, <code>/api/quarantine</code>, <code>/api/events</code>,
 <code>/api/leader</code></li>
 <li>Chronos 2.x below <code>/scheduler</code>, Chronos 3.x below <code>/v1/scheduler</code></li>
 </ul></body></html>
@@ -71,10 +74,12 @@ _OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
     ("/api/runs", "get", "List runs, newest first", "RunList"),
     ("/api/runs/{run}", "get", "One run with its attempts", "RunDetail"),
     ("/api/runs/{run}", "delete", "Stop a run", None),
+    ("/api/runs/{run}", "patch", "Change the priority of a run that has not ended", None),
     ("/api/runs/{run}/why", "get", "Why the run does not run", "Wait"),
     ("/api/runs/{run}/attempts", "get", "The run's attempts", "AttemptList"),
     ("/api/runs/{run}/attempts/{attempt}/{stream}", "get", "Output: stdout or stderr, by offset or followed", TEXT),
     ("/api/queue", "get", "What waits for a place, with reasons", "Queue"),
+    ("/api/quotas", "get", "What is guaranteed by label, used and waited for", "Quotas"),
     ("/api/quarantine", "get", "Stored records that could not be read", "Quarantine"),
     ("/api/leader", "get", "Who leads, as the node that is asked sees it; never passed on", "Leader"),
     ("/api/events", "get", "A stream of what changes (server-sent events)", EVENTS),
@@ -168,7 +173,8 @@ def openapi_document() -> dict[str, Any]:
         if _parameters(path):
             operation["parameters"] = _parameters(path)
         if method in ("post", "patch") or path.endswith("iso8601"):
-            operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _reference("Job")}}}
+            body = "RunChange" if path == "/api/runs/{run}" else "Job"
+            operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _reference(body)}}}
         paths.setdefault(path, {})[method] = operation
     for path, operations in paths.items():
         spec.path(path=path, operations=operations)

@@ -23,12 +23,13 @@ from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput, Overloaded, Unavailable, UnknownJob, UnknownRun, UnknownTask
 from chronos_py.model.documents import read_job
 from chronos_py.model.job import Counters, Job, JobState
-from chronos_py.model.messages import ChangeJob, KillRun
+from chronos_py.model.messages import ChangeJob, KillRun, SetPriority
 from chronos_py.model.render import render_job
 from chronos_py.model.run import Outcome, Run, Trigger
-from chronos_py.model.schemas import JOB_FIELDS
+from chronos_py.model.schemas import JOB_FIELDS, read_priority
 from chronos_py.model.view import JobView, Waiting
 from chronos_py.persistence.base import RunQuery
+from chronos_py.scheduler.queue import rank
 
 MOST_ROWS = 1000
 LARGEST_CHUNK = 1024 * 1024
@@ -247,6 +248,17 @@ class RunsApi:
         self.backend.call(KillRun(number))
         return nothing()
 
+    def patch_run(self, number: int) -> ResponseReturnValue:
+        """Change a run's priority: the one thing about a run that can be changed."""
+        consume_json()
+        changes = json_body()
+        if not isinstance(changes, dict):
+            raise InvalidInput("body", changes, "must be a JSON object")
+        for field in changes.keys() - {"priority"}:
+            raise InvalidInput(field, changes[field], "cannot be changed: priority alone can")
+        self.backend.call(SetPriority(number, read_priority(changes.get("priority"))))
+        return nothing()
+
     def why(self, number: int) -> ResponseReturnValue:
         run = self.backend.view.runs.get(number)
         if run is None:
@@ -264,7 +276,7 @@ class RunsApi:
         limit = _number("limit", 100, 1, MOST_ROWS)
         waiting = sorted(
             (run for run in list(self.backend.view.runs.values()) if run.phase.value in ("queued", "retrying")),
-            key=lambda run: (-run.priority, run.due, run.id),
+            key=lambda run: (rank(run.priority, run.waits_from, self.settings.ageing), -run.priority, run.due, run.id),
         )
         entries = []
         for run in waiting[:limit]:
@@ -272,6 +284,9 @@ class RunsApi:
             entries.append({**active_run(run, self._owner(run.job)), "waiting": _wait_form(why) if why else None})
         levels = {str(level): count for level, count in sorted(self.backend.queue_levels().items())}
         return _json({"total": len(waiting), "byPriority": levels, "runs": entries})
+
+    def quotas(self) -> ResponseReturnValue:
+        return _json({"quotas": self.backend.quotas()})
 
     def quarantine(self) -> ResponseReturnValue:
         entries = [{"kind": q.kind, "key": q.key, "reason": q.reason} for q in self.backend.view.quarantined]
@@ -377,10 +392,12 @@ def runs_blueprint(backend: Backend, settings: ApiSettings) -> Blueprint:
     blueprint.add_url_rule("/runs", view_func=api.runs)
     blueprint.add_url_rule(RUN, view_func=api.run)
     blueprint.add_url_rule(RUN, "kill", api.kill, methods=["DELETE"])
+    blueprint.add_url_rule(RUN, "patch_run", api.patch_run, methods=["PATCH"])
     blueprint.add_url_rule(f"{RUN}/why", view_func=api.why)
     blueprint.add_url_rule(f"{RUN}/attempts", view_func=api.attempts)
     blueprint.add_url_rule(f"{RUN}/attempts/<int:attempt>/<stream>", view_func=api.output)
     blueprint.add_url_rule("/queue", view_func=api.queue)
+    blueprint.add_url_rule("/quotas", view_func=api.quotas)
     blueprint.add_url_rule("/quarantine", view_func=api.quarantine)
     blueprint.add_url_rule("/events", view_func=api.events)
     blueprint.add_url_rule("/openapi.json", "openapi", lambda: _json(openapi_document()))

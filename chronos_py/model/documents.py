@@ -24,13 +24,13 @@ from chronos_py.model.job import (
     Variable,
     Volume,
 )
+from chronos_py.model.operators import OPERATORS, PATTERNS, WITHOUT_VALUE, wrong_value
 from chronos_py.model.patterns import java_pattern
 from chronos_py.model.schemas import ContainerSchema, JobSchema
 
 Line = Literal[2, 3]  # Chronos 2.x (2.5) or 3.x (3.0.2, with the head's maxCompletionTime)
 Kind = Literal["scheduled", "dependent", "now"]
 
-OPERATORS = ("EQUALS", "LIKE", "UNLIKE")
 NETWORKS = {2: ("HOST", "BRIDGE"), 3: ("HOST", "BRIDGE", "USER")}
 NAME_RULES = {2: r"([\w\s\.#_-]+)", 3: r"([\w\.-]+)"}
 _NAMES = {2: re.compile(r"[\w \t\n\v\f\r.#-]+", re.ASCII), 3: re.compile(r"[\w.-]+", re.ASCII)}
@@ -88,6 +88,7 @@ def read_job(
     for name in ("cpus", "mem", "disk"):
         values[name] = getattr(defaults, name) if values[name] is None else values[name]
     values["gpus"], values["ports"] = values["gpus"] or 0.0, values["ports"] or 0
+    values["labels"], values["preemptible"] = values["labels"] or (), values["preemptible"] or False
     values["fetch"] = tuple(_fetch(entry, line) for entry in values["fetch"])
     values["environment"] = tuple(Variable(**entry) for entry in values["environment"])
     job = Job(
@@ -130,7 +131,7 @@ def _fetch(entry: Mapping[str, Any], line: Line) -> Fetch:
 
 
 def _constraint(entry: Any, *, stored: bool = False) -> Constraint:
-    """Read one constraint. A stored one may hold a pattern that we cannot use: it is kept, and no agent meets it."""
+    """Read one constraint. A stored one may hold a value that we cannot use: it is kept, and no agent meets it."""
     parts = [java.text(part) for part in java.items(entry)]
     if len(parts) < 2:
         raise BadDocument("constraints", entry, "needs an attribute, an operator and a value")
@@ -138,8 +139,13 @@ def _constraint(entry: Any, *, stored: bool = False) -> Constraint:
     if operator not in OPERATORS:
         raise InvalidInput("constraints", operator, "is no operator", f"one of {', '.join(OPERATORS)}")
     if len(parts) < 3:
-        raise BadDocument("constraints", entry, "has no value")
-    if operator != "EQUALS" and not stored:
+        if operator not in WITHOUT_VALUE:
+            raise BadDocument("constraints", entry, "has no value")
+        parts.append("")
+    problem = wrong_value(operator, parts[2])
+    if problem and not stored:
+        raise InvalidInput("constraints", parts[2], problem)
+    if operator in PATTERNS and not stored:
         try:
             java_pattern(parts[2])
         except UnsupportedRegex as error:

@@ -25,6 +25,13 @@ class OnUncertain(StrEnum):
     RERUN = "rerun"  # try it again, at no cost in retries
 
 
+class Avoid(StrEnum):
+    """How a retry avoids the agents on which attempts of its run failed."""
+
+    SOFT = "soft"  # uses one when no other agent has room
+    HARD = "hard"  # waits for another until the agent is forgiven
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A key and a value: a Docker parameter, a label, a volume driver's option."""
@@ -96,7 +103,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A demand on an agent's attribute; `operator` is EQUALS, LIKE or UNLIKE."""
+    """A demand on an agent's attribute; `operators` has the operators. `value` is empty where one needs none."""
 
     attribute: str
     operator: str
@@ -153,6 +160,9 @@ class Job:
     kill_grace: float | None = None  # from TERM to KILL
     gpus: float = 0.0
     ports: int = 0  # how many network ports of the agent
+    avoid_failed_agents: Avoid | None = None  # None: soft
+    labels: tuple[Pair, ...] = ()  # each key once, in order of the keys
+    preemptible: bool = False  # its runs may be stopped to make room for runs of higher priority
     extra: Mapping[str, Any] = field(default_factory=dict)  # stored fields that we do not know, kept as they are
 
     @property

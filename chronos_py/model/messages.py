@@ -72,6 +72,14 @@ class KillRun:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPriority:
+    """Give one run that has not ended another priority than its job's (answer: None)."""
+
+    run: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReportResult:
     """The result of an asynchronous job's task (answer: False when no such task is waited for)."""
 
@@ -166,6 +174,7 @@ Request = (
     | MarkSuccess
     | KillTasks
     | KillRun
+    | SetPriority
     | ReportResult
     | ReportProgress
     | PurgeTasks

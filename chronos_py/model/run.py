@@ -37,6 +37,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
     LOST = "lost"
     KILLED = "killed"  # on a user's demand
+    PREEMPTED = "preempted"  # of attempts alone: stopped to make room for a run of higher priority
     SKIPPED = "skipped"  # never started; the reason says why
     MERGED = "merged"  # became part of another run
 
@@ -94,8 +95,8 @@ class Run:
 
     `attempt` counts tries from 0; `faults` counts those that cost no retry, for the platform ended them.
     `not_before` is when a retry may start; `expires` the last instant at which a first attempt may start. `killing`
-    says why the task was told to stop (user, deleted, timeout), empty when it was not. `deadline` is the next instant
-    at which the run needs attention: its time limit, or the end of patience with an uncertain fate.
+    says why the task was told to stop (user, deleted, timeout, preempted), empty when it was not. `deadline` is the
+    next instant at which the run needs attention: its time limit, or the end of patience with an uncertain fate.
     """
 
     id: int
@@ -128,6 +129,10 @@ class Run:
     faulted: tuple[tuple[str, int], ...] = ()  # how many attempts ended by which fault of the platform
     kills: int = 0  # how often the present attempt's task was told to stop
     foreign_id: str = ""  # the present attempt's task id when we would have made another
+    avoid_until: tuple[Millis, ...] = ()  # until when each agent of `avoid` is avoided; none given: to the end
+    spots: tuple[tuple[str, str], ...] = ()  # values of its agent's attributes that matter to the job's other runs
+    since: Millis = 0  # when it began to wait anew, having been preempted; 0: it waits since it was due
+    displaced_by: int = 0  # the run for which it was preempted last
 
     @property
     def task_id(self) -> str:
@@ -135,6 +140,11 @@ class Run:
         if self.foreign_id:
             return self.foreign_id
         return f"ct:{self.stamp}:{self.attempt}:{self.job}:"
+
+    @property
+    def waits_from(self) -> Millis:
+        """Return the instant that orders waiting runs of one priority."""
+        return self.since or self.due
 
     @property
     def on_agent(self) -> bool:

@@ -15,7 +15,7 @@ from marshmallow import EXCLUDE, Schema, fields, missing
 
 from chronos_py.errors import BadDocument, InvalidInput
 from chronos_py.model import java
-from chronos_py.model.job import CatchUp, OnUncertain
+from chronos_py.model.job import Avoid, CatchUp, OnUncertain, Pair
 
 
 class _Coerced(fields.Field):  # type: ignore[type-arg]
@@ -243,6 +243,27 @@ def _ports(value: Any) -> int:
     return count
 
 
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _labels(value: Any) -> tuple[Pair, ...]:
+    if not isinstance(value, dict):
+        raise TypeError
+    if len(value) > MOST_LABELS or not all(_is_label(key) and isinstance(text, str) for key, text in value.items()):
+        raise ValueError
+    if any(len(text) > LONGEST_LABEL for text in value.values()):
+        raise ValueError
+    return tuple(Pair(key, value[key]) for key in sorted(value))
+
+
+def _is_label(key: Any) -> bool:
+    return isinstance(key, str) and 0 < len(key) <= LONGEST_LABEL and "=" not in key
+
+
+MOST_LABELS, LONGEST_LABEL = 50, 255
 _SECONDS = _number(0, 10 * 365 * 86_400)
 
 
@@ -292,6 +313,17 @@ class JobSchema(Lenient):
     on_uncertain = Own(OnUncertain, "skip or rerun", "string", data_key="onUncertain")
     gpus = Own(_gpus, "a whole number of GPUs from 0 to 1000")
     ports = Own(_ports, "a whole number of network ports from 0 to 1000", "integer")
+    avoid_failed_agents = Own(Avoid, "soft or hard", "string", data_key="avoidFailedAgents")
+    labels = Own(_labels, "an object of at most 50 texts of at most 255 characters, no = in their names", "object")
+    preemptible = Own(_truth, "true or false", "boolean")
+
+
+def read_priority(value: Any) -> int:
+    """Return a priority that was given by itself. Raises InvalidInput."""
+    priority: int | None = JobSchema().fields["priority"].deserialize(value)
+    if priority is None:
+        raise InvalidInput("priority", value, "must be a whole number of at most nine digits")
+    return priority
 
 
 # What a job document may hold; `container` and `constraints` have readers of their own.

@@ -7,6 +7,7 @@ which CPython does in one step, and then holds records that never change; it nee
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from chronos_py.clock import Millis
@@ -45,15 +46,30 @@ class JobView:
         return "queued" if self.queued else "idle"
 
 
+class Cause(StrEnum):
+    """Why a run does not run: the whole list."""
+
+    RETRY_DELAY = "retry_delay"  # an attempt failed; the next one waits for the job's delay
+    JOB_RUNNING = "job_running"  # another run of the job must end first
+    SET_ASIDE = "set_aside"  # the job could not be handled, and waits for being changed
+    DRIVER_DOWN = "driver_down"  # the cluster cannot be reached
+    OTHER_AGENT = "other_agent"  # waits a moment for another agent than those it failed on
+    NEXT_TURN = "next_turn"  # is about to be placed
+    NO_OFFERS = "no_offers"  # no agent offers anything at present
+    NO_FIT = "no_fit"  # no agent has room, or meets the constraints, or may be used: the numbers say which
+    QUOTA = "quota"  # a quota is used up, and there is nothing to borrow
+    LAUNCHING = "launching"  # was launched; no word of its start yet
+    STOPPING = "stopping"  # was told to stop; no word of its end yet
+    RESULT_AWAITED = "result_awaited"  # the task has ended; its program has yet to report the result
+    RUNNING = "running"  # it runs
+    ENDED = "ended"  # it has ended
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Why a run does not run yet. `code` is from a closed list, `detail` gives the numbers.
+    """Why a run does not run yet; `detail` gives the numbers."""
 
-    Codes: retry_delay, no_offers, no_fit (no agent has room or meets the constraints), driver_down, launching,
-    result_awaited, job_running, next_turn, set_aside.
-    """
-
-    code: str
+    code: Cause
     sentence: str
     detail: dict[str, Any] = field(default_factory=dict)
 

@@ -18,6 +18,7 @@ from chronos_py.model.messages import (
     ReportProgress,
     ReportResult,
     RunJob,
+    SetPriority,
     SubmitJob,
 )
 from chronos_py.model.run import Outcome, Phase, Run, Trigger
@@ -117,6 +118,7 @@ class Admission:
         return schedule.count
 
     def _replace(self, entry: Entry, job: Job, state: JobState, now: Millis) -> None:
+        was_level = entry.job.level
         was_disabled = entry.job.disabled and not job.disabled
         kept = state.version == entry.state.version
         self.book.put_job(entry, job)
@@ -128,21 +130,23 @@ class Admission:
         if entry.occurrences is None:
             self.book.wake_job(entry, None)
         for number in sorted(entry.active):
-            self._follow_definition(entry, self.book.runs[number], now)
+            self._follow_definition(entry, self.book.runs[number], was_level, now)
         self.releaser.settle(entry, now)
 
-    def _follow_definition(self, entry: Entry, run: Run, now: Millis) -> None:
-        """Let a run that has not started follow its job's new definition."""
+    def _follow_definition(self, entry: Entry, run: Run, was_level: int, now: Millis) -> None:
+        """Let a run that has not started follow its job's new definition. A priority of its own stays until the job's
+        changes."""
+        if run.on_agent:
+            self.book.hold(run, anew=True)
+        if run.priority != entry.job.level != was_level:
+            run = self.book.update_run(run, priority=entry.job.level)
         if run.phase not in (Phase.QUEUED, Phase.RETRYING):
             return
         if entry.job.disabled and run.trigger is not Trigger.MANUAL:
             self.lifecycle.leave_out(run, now, "disabled")
             return
-        if run.priority != entry.job.level:
-            run = self.book.update_run(run, priority=entry.job.level)
         if run.id in self.book.queue:
-            self.book.queue.push(run.id, entry.shape, run.priority, run.due)
-            self.book.unplaced = True
+            self.book.push(entry, run)
 
     def delete(self, request: DeleteJob, now: Millis) -> None:
         """Remove a job; its children take its place in the graph, or its schedule. Raises UnknownJob."""
@@ -241,6 +245,16 @@ class Admission:
         if run is None:
             raise UnknownRun(request.run)
         self.lifecycle.stop(run, "user", now)
+
+    def prioritize(self, request: SetPriority, now: Millis) -> None:
+        """Give one run another priority. Raises UnknownRun when it has ended."""
+        run = self.book.runs.get(request.run)
+        if run is None:
+            raise UnknownRun(request.run)
+        run = self.book.update_run(run, priority=request.priority)
+        entry = self.book.owner(run)
+        if entry is not None and run.id in self.book.queue:
+            self.book.push(entry, run)
 
     def purge(self, now: Millis) -> int:
         """Drop all queued runs and waiting retries; return how many."""

@@ -15,14 +15,17 @@ from typing import Any, Literal
 
 from chronos_py.clock import Millis
 from chronos_py.model.history import HistoryRecord
-from chronos_py.model.job import CatchUp, Job, JobState
+from chronos_py.model.job import Avoid, CatchUp, Job, JobState
 from chronos_py.model.messages import Change, Delete, Effect, Put
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run
 from chronos_py.model.view import JobView
 from chronos_py.scheduler.graph import JobGraph
+from chronos_py.scheduler.health import Health, HealthPolicy
+from chronos_py.scheduler.holdings import Holdings
 from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.queue import RunQueue, Shape
+from chronos_py.scheduler.quotas import Quotas
 from chronos_py.scheduler.schedule import Occurrences
 from chronos_py.scheduler.tasks import TaskDefaults
 
@@ -46,6 +49,10 @@ class Policy:
     offer_patience: Millis = 30_000  # tasks wait and no offer comes: ask again, then connect anew
     launch_lag: Millis = 10_000  # a run that fits on a held offer and is not launched for so long: alarm
     reconciliation_interval: Millis = 600_000  # 0: only after a connection and in doubt
+    ageing: Millis = 600_000  # the waiting that a level of priority is worth; 0: none is
+    forgiveness: Millis = 1_800_000  # how long a run avoids an agent on which an attempt of it failed
+    quotas: Quotas = field(default_factory=dict)
+    health: HealthPolicy = field(default_factory=HealthPolicy)
     unknown_tasks: Literal["adopt", "kill"] = "adopt"  # tasks of ours that run, but that the store does not know
 
 
@@ -169,7 +176,9 @@ class Book:
         self.runs: dict[int, Run] = {}
         self.by_task: dict[str, int] = {}
         self.graph = JobGraph()
-        self.queue = RunQueue()
+        self.queue = RunQueue(policy.ageing)
+        self.holdings = Holdings()
+        self.health = Health(policy.health)
         self.timers = Timers()
         self.next_run = 1
         self.next_record = 1
@@ -328,6 +337,7 @@ class Book:
             entry.active.discard(run.id)
             self._dirty_jobs.add(run.job)
         self.queue.remove(run.id)
+        self._release(run.id)
         self.by_task.pop(run.task_id, None)
         self.doubts.discard(run.id)
         del self.runs[run.id]
@@ -337,8 +347,24 @@ class Book:
     def _keep(self, run: Run) -> None:
         self.runs[run.id] = run
         self.note_doubt(run)
+        if run.on_agent:
+            self.hold(run)
+        elif run.id in self.holdings:
+            self._release(run.id)
         self._put("run", run.id, run)
         self._dirty_runs.add(run.id)
+
+    def hold(self, run: Run, *, anew: bool = False) -> None:
+        """Note what a run on an agent holds; `anew`: its job has changed."""
+        if anew:
+            self._release(run.id)
+        entry = self.owner(run)
+        if entry is not None:
+            self.holdings.take(run, entry.shape, preemptible=entry.job.preemptible)
+
+    def _release(self, run: int) -> None:
+        if self.holdings.release(run):
+            self.unplaced = True
 
     def note_doubt(self, run: Run) -> None:
         """Keep in mind whether a run's task is in doubt."""
@@ -352,10 +378,23 @@ class Book:
         """Let a queued run wait for a place, or for the job itself when another run of it must end first."""
         if entry.free:
             entry.playing += 1
-            self.queue.push(run.id, entry.shape, run.priority, run.due)
-            self.unplaced = True
+            self.push(entry, run)
         else:
             entry.line.append(run.id)
+
+    def push(self, entry: Entry, run: Run) -> None:
+        """Give a run its place in the queue, or a new one."""
+        shape = entry.shape
+        if run.avoid and entry.job.avoid_failed_agents is Avoid.HARD:
+            shape = shape.without(tuple(sorted(run.avoid)))
+        self.queue.push(run.id, shape, run.priority, run.waits_from)
+        self.unplaced = True
+
+    def next_in_line(self, entry: Entry) -> Run:
+        """Take out of a job's own line the run that goes first: of the highest priority the first that came."""
+        number = max(entry.line, key=lambda number: self.runs[number].priority)
+        entry.line.remove(number)
+        return self.runs[number]
 
     def tidy_timers(self) -> None:
         """Rebuild the timers when most of them are stale, so that their number stays bound to what is waited for."""
@@ -373,9 +412,12 @@ class Book:
 
 
 def run_wake(run: Run) -> Millis | None:
-    """Return when a waiting run needs attention: a retry whose delay ends, a first attempt that may be too late."""
+    """Return when a waiting run needs attention: a retry whose delay ends, a first attempt that may be too late, one
+    that forgives an agent."""
     if run.phase is Phase.RETRYING:
         return run.not_before
     if run.phase is Phase.QUEUED and run.attempt == 0:
         return run.expires
+    if run.phase is Phase.QUEUED and run.avoid_until:
+        return min(run.avoid_until)
     return None

@@ -6,7 +6,8 @@ recorded trace can be replayed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,20 +34,24 @@ from chronos_py.model.messages import (
     ReportProgress,
     ReportResult,
     RunJob,
+    SetPriority,
     StatusUpdate,
     SubmitJob,
 )
 from chronos_py.model.offer import Offer
 from chronos_py.model.run import Phase, Run, Task
-from chronos_py.model.view import JobView, Waiting
+from chronos_py.model.view import Cause, JobView, Waiting
 from chronos_py.scheduler.admission import Admission
 from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
+from chronos_py.scheduler.constraints import relative, spot
 from chronos_py.scheduler.dependencies import reparented
+from chronos_py.scheduler.holdings import Use
 from chronos_py.scheduler.lifecycle import Lifecycle
 from chronos_py.scheduler.offers import Demand, OfferLoop, Pick
-from chronos_py.scheduler.placement import Place, Refusal, Request, place
+from chronos_py.scheduler.placement import Lending, Place, Refusal, Request, place
 from chronos_py.scheduler.queue import Shape
+from chronos_py.scheduler.quotas import Gate
 from chronos_py.scheduler.reconcile import Reconciler
 from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.tasks import build_task
@@ -124,6 +129,8 @@ class Engine:
         if entry is not None and run.killing != "deleted":
             entry.active.add(run.id)
             entry.phases[run.phase] += 1
+            if run.on_agent:
+                book.hold(run)
             if run.on_agent or run.phase is Phase.REPORTING:
                 entry.playing += 1
             elif run.phase is Phase.QUEUED:
@@ -172,6 +179,8 @@ class Engine:
                 return self.admission.kill_tasks(event, now)
             case KillRun():
                 return self.admission.kill_run(event, now)
+            case SetPriority():
+                return self.admission.prioritize(event, now)
             case PurgeTasks():
                 return self.admission.purge(now)
             case ReportResult():
@@ -216,6 +225,7 @@ class Engine:
     def advance(self, now: Millis) -> None:
         """Do what is due, then place what waits. When it raises, `at_work` is whose work it was, None: nobody's."""
         book = self.book
+        self.loop.holdings = book.holdings
         while (key := book.timers.pop(now)) is not None:
             if book.is_aside(key):
                 continue
@@ -242,7 +252,7 @@ class Engine:
             demand = Demand(self._waiting_shapes(), coming, more, look_again, picks)
             for effect in self.loop.settle(demand, now):
                 book.effect(effect)
-        self.watchdogs.watch(book, self.loop, now, ready=self.driver_ready)
+        self.watchdogs.watch(book, self.loop, self._placeable(), now, ready=self.driver_ready)
         book.tidy_timers()
 
     @property
@@ -289,7 +299,18 @@ class Engine:
         return bool(run.avoid) and not offers.keep and now < run.not_before + offers.hold
 
     def _waiting_shapes(self) -> list[Shape]:
-        return [] if self.book.policy.offers.keep else self.book.queue.shapes
+        return [] if self.book.policy.offers.keep else self._placeable()
+
+    def _placeable(self) -> list[Shape]:
+        """Return the shapes that wait for room, and not for a quota."""
+        shapes = self.book.queue.shapes
+        if not self.book.policy.quotas:
+            return shapes
+        return [
+            shape
+            for shape in shapes
+            if (refusal := self.refusals.get(shape)) is None or refusal.cause is not Cause.QUOTA
+        ]
 
     def _place(self, now: Millis, coming: list[tuple[Millis, Shape]]) -> None:
         book = self.book
@@ -298,18 +319,30 @@ class Engine:
             self.refusals, self.picky = {}, {}
             return
         stuck: set[Shape] = set()
-        requests = (
-            Request(number, shape, book.runs[number].avoid, self._strict(book.runs[number], now))
-            for number, shape in book.queue.in_order(stuck)
-            if not (book.aside and book.is_aside(number))
-        )
         down, leaving = self.loop.maintenance(now)
         most = LAUNCHES_PER_TURN if self.crowd else 2 * LAUNCHES_PER_TURN
         self.crowd = not self.loop.policy.keep and len(book.queue) > most
-        first = _first(requests, PLACED_PER_TURN if self.crowd else LAUNCHES_PER_TURN, self)
-        placement = place(first, list(self.loop.held.values()), stuck, down=down, leaving=leaving)
-        old = self.refusals if not self.loop.held else {}  # the last offers say more than that there are none now
-        self.refusals = {shape: old.get(shape, refusal) for shape, refusal in placement.refusals.items()}
+        limit = PLACED_PER_TURN if self.crowd else LAUNCHES_PER_TURN
+
+        def requests(stuck: set[Shape], among: Collection[Shape] | None = None) -> Iterator[Request]:
+            found = (
+                Request(number, shape, book.runs[number].avoid, self._strict(book.runs[number], now))
+                for number, shape in book.queue.in_order(stuck, among)
+                if not (book.aside and book.is_aside(number))
+            )
+            return _first(found, limit, book)
+
+        placement = place(
+            requests(stuck),
+            list(self.loop.held.values()),
+            stuck,
+            down=down,
+            leaving=leaving,
+            suspect=self.book.health.suspects(now),
+            holdings=book.holdings,
+            lending=self._lending(requests),
+        )
+        self._note_refusals(placement.refusals)
         hold = self.loop.policy.hold
         self.picky = {request.run: book.runs[request.run].not_before + hold for request in placement.picky[:IN_SIGHT]}
         offers = self.loop.places() if placement.launches else {}
@@ -325,6 +358,25 @@ class Engine:
         for where, tasks in by_place.items():
             self.loop.use(offers[where])
             book.effect(Launch(tuple(offers[where]), tuple(tasks), seconds))
+
+    def _lending(self, requests: Callable[[set[Shape], Collection[Shape]], Iterator[Request]]) -> Lending | None:
+        book = self.book
+        if not book.policy.quotas:
+            return None
+        return Lending(
+            Gate(book.policy.quotas, book.holdings),
+            requests,
+            lambda placed: [shape for shape in book.queue.shapes if book.queue.waiting(shape) > placed.get(shape, 0)],
+            lambda: book.unplaced,
+        )
+
+    def _note_refusals(self, refusals: dict[Shape, Refusal]) -> None:
+        """Keep what stood in the way: the last offers say more than that there are none now."""
+        kept = {}
+        for shape, refusal in refusals.items():
+            old = self.refusals.get(shape) if refusal.cause is Cause.NO_OFFERS and not self.loop.held else None
+            kept[shape] = old if old is not None and old.cause is Cause.NO_FIT else refusal
+        self.refusals = kept
 
     def _this_turns(self, launches: list[tuple[Request, Place]]) -> list[tuple[Place, list[int]]]:
         """Return which runs go where now: whole places until there are enough, for what a launch leaves of its offers
@@ -356,11 +408,20 @@ class Engine:
             host=offer.host,
             launched=now,
             deadline=now + book.policy.launch_patience,
+            spots=self._spots(entry, offer),
         )
         self.releaser.absorb(entry, run, now)
         if entry.job.concurrent:
             self.releaser.settle(entry, now)
         return build_task(entry.job, run, offer.host, book.policy.tasks)
+
+    @staticmethod
+    def _spots(entry: Entry, offer: Offer) -> tuple[tuple[str, str], ...]:
+        """Return the values of an agent's attributes that matter to where the job's other runs may go."""
+        if not entry.shape.among:
+            return ()
+        names = dict.fromkeys(one.attribute for one in relative(entry.job.constraints))
+        return tuple((name, spot(name, offer.attributes, offer.host, offer.agent_id)) for name in names)
 
     # --- for readers
 
@@ -372,24 +433,36 @@ class Engine:
         entry = self.book.jobs.get(name)
         return entry.view() if entry else None
 
+    def quotas(self) -> list[dict[str, Any]]:
+        """Return what is guaranteed, used and waited for, by quota. Safe to call from any thread."""
+        book = self.book
+        waiting: Counter[str] = Counter()
+        for shape in book.queue.shapes:
+            for name in shape.quotas:
+                waiting[name] += book.queue.waiting(shape)
+        return [
+            {**quota.form(book.holdings.use.get(name) or Use()), "waiting": waiting[name]}
+            for name, quota in sorted(book.policy.quotas.items())
+        ]
+
     def why(self, number: int) -> Waiting | None:
         """Say why a run does not run, None when it does or has ended. Safe to call from any thread."""
         run = self.book.runs.get(number)
         if run is None or run.phase is Phase.RUNNING:
             return None
         if run.phase is Phase.RETRYING:
-            return Waiting("retry_delay", "waits for the retry's delay to pass", {"notBefore": run.not_before})
+            return Waiting(Cause.RETRY_DELAY, "waits for the retry's delay to pass", {"notBefore": run.not_before})
         if run.phase is Phase.REPORTING:
-            return Waiting("result_awaited", "its task has ended; the program has yet to report the result")
+            return Waiting(Cause.RESULT_AWAITED, "its task has ended; the program has yet to report the result")
         if run.phase is Phase.LAUNCHING:
             detail = {"agent": run.agent_id, "launched": run.launched, "uncertain": run.uncertain}
-            return Waiting("launching", "has been launched; no word of its start yet", detail)
+            return Waiting(Cause.LAUNCHING, "has been launched; no word of its start yet", detail)
         if number not in self.book.queue:
-            return Waiting("job_running", "waits until the job's present run has ended")
+            return Waiting(Cause.JOB_RUNNING, "waits until the job's present run has ended")
         if self.book.is_aside(number):
-            return Waiting("set_aside", "could not be handled; changing its job lets it be tried again")
+            return Waiting(Cause.SET_ASIDE, "could not be handled; changing its job lets it be tried again")
         if not self.driver_ready:
-            return Waiting("driver_down", "the cluster cannot be reached")
+            return Waiting(Cause.DRIVER_DOWN, "the cluster cannot be reached")
         try:
             shape = self.book.queue.shape_of(number)
         except KeyError:
@@ -397,11 +470,11 @@ class Engine:
         refusal = self.refusals.get(shape)
         until = self.picky.get(number)
         if until is not None:
-            return Waiting("other_agent", "waits a moment for another agent than those it failed on", {"until": until})
+            text = "waits a moment for another agent than those it failed on"
+            return Waiting(Cause.OTHER_AGENT, text, {"until": until})
         if refusal is None:
-            return Waiting("next_turn", "is about to be placed", {"need": str(shape.need)})
-        code = "no_fit" if refusal.counts else "no_offers"
-        return Waiting(code, refusal.sentence, refusal.detail(shape.need))
+            return Waiting(Cause.NEXT_TURN, "is about to be placed", {"need": str(shape.need)})
+        return Waiting(refusal.cause, refusal.sentence, refusal.detail(shape.need))
 
 
 def valid_counters(meta: Mapping[str, Any]) -> dict[str, int]:
@@ -413,10 +486,10 @@ def valid_counters(meta: Mapping[str, Any]) -> dict[str, int]:
     return counters if right and {"run", "record", "job", "id_floor"} <= counters.keys() else {}
 
 
-def _first(requests: Any, limit: int, engine: Engine) -> Any:
+def _first(requests: Iterator[Request], limit: int, book: Book) -> Iterator[Request]:
     """Yield at most `limit` requests; note on the book that the rest must be looked at again."""
     for count, request in enumerate(requests, 1):
         yield request
         if count >= limit:
-            engine.book.unplaced = True
+            book.unplaced = True
             return

@@ -23,6 +23,7 @@ and then with growing delay; after `faults_per_reason` of one kind in a run that
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import AttemptRecord, RunRecord
@@ -36,10 +37,12 @@ from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.retry import (
     NO_WORD,
     STALE,
+    avoiding,
     fault_delay,
     fault_limit,
     fault_of,
     faults,
+    forgiving,
     is_hopeless,
     kill_pause,
     may_retry,
@@ -53,7 +56,6 @@ ALIVE = frozenset({TaskState.STAGING, TaskState.STARTING, TaskState.RUNNING, Tas
 ENDS = frozenset(TaskState) - ALIVE - frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
 SILENT = frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
 HAS_RUN = ALIVE | {TaskState.FINISHED, TaskState.FAILED, TaskState.KILLED}
-AVOIDED = 10  # agents of failed attempts that a run remembers
 KILLED_BY_USER = frozenset({"user", "deleted", "purged"})
 
 _OUTCOMES = {
@@ -203,18 +205,33 @@ class Lifecycle:
         """Look at a run whose timer went off; does nothing when the reason is gone."""
         entry = self.book.owner(run)
         if run.phase is Phase.RETRYING and run.not_before <= now:
-            self.requeue(run)
+            self.requeue(run, now)
         elif run.phase is Phase.QUEUED:
             if run.attempt == 0 and run.expires is not None and run.expires < now and entry:
                 self.leave_out(run, now, "late")
+            elif run.attempt and entry:
+                self._forgive(entry, run, now)
         elif run.deadline is not None and run.deadline <= now:
             self._past_deadline(run, now)
 
-    def requeue(self, run: Run) -> None:
+    def requeue(self, run: Run, now: Millis) -> None:
         entry = self.book.owner(run)
-        run = self.book.update_run(run, phase=Phase.QUEUED)
+        run = self.book.update_run(run, phase=Phase.QUEUED, **forgiving(run, now))
+        if run.avoid_until:
+            self.book.timers.set(min(run.avoid_until), run.id)
         if entry:
             self.book.enqueue(entry, run)
+
+    def _forgive(self, entry: Entry, run: Run, now: Millis) -> None:
+        """Let a waiting run use agents again that it has avoided for long enough."""
+        changes = forgiving(run, now)
+        if not changes:
+            return
+        run = self.book.update_run(run, **changes)
+        if run.avoid_until:
+            self.book.timers.set(min(run.avoid_until), run.id)
+        if run.id in self.book.queue:
+            self.book.push(entry, run)
 
     def _past_deadline(self, run: Run, now: Millis) -> None:
         if run.uncertain:
@@ -281,20 +298,17 @@ class Lifecycle:
         self._record_attempt(run, outcome, now, news, reason)
         delay = fault_delay(run, fault)
         self._leave_agent(run)
-        avoid = run.avoid if fault == STALE else self._avoiding(run)
-        run = self._next_attempt(run, now + delay, faults=run.faults + 1, faulted=with_fault(run, fault), avoid=avoid)
+        avoid = {} if fault == STALE else self._avoiding(run, now)
+        run = self._next_attempt(run, now + delay, faults=run.faults + 1, faulted=with_fault(run, fault), **avoid)
         if delay == 0:
-            self.requeue(run)
+            self.requeue(run, now)
         if entry:
             self.releaser.settle(entry, now)
 
-    @staticmethod
-    def _avoiding(run: Run) -> tuple[str, ...]:
-        """Return the agents to avoid after an attempt failed on the present one."""
-        return (*(agent for agent in run.avoid if agent != run.agent_id), run.agent_id)[-AVOIDED:]
+    def _avoiding(self, run: Run, now: Millis) -> dict[str, Any]:
+        return avoiding(run, now, self.book.policy.forgiveness)
 
-    def _next_attempt(self, run: Run, not_before: Millis, **changes: object) -> Run:
-        changes.setdefault("avoid", self._avoiding(run))
+    def _next_attempt(self, run: Run, not_before: Millis, **changes: Any) -> Run:
         run = self.book.update_run(
             run,
             phase=Phase.RETRYING,
@@ -310,6 +324,7 @@ class Lifecycle:
             reported="",
             kills=0,
             foreign_id="",
+            spots=(),
             **changes,
         )
         self.book.timers.set(not_before, run.id)
@@ -336,7 +351,8 @@ class Lifecycle:
         self._leave_agent(run)
         reason = reason or (news.message if news and outcome is not Outcome.SUCCESS else "")
         if entry and retry and outcome not in (Outcome.SUCCESS, Outcome.KILLED) and self._another_try(entry, run):
-            self._next_attempt(run, now + retry_delay(entry.job, run, self.book.policy.failure_retry))
+            delay = retry_delay(entry.job, run, self.book.policy.failure_retry)
+            self._next_attempt(run, now + delay, **self._avoiding(run, now))
             self.releaser.settle(entry, now)
         else:
             self.end(run, outcome, now, reason, attempts=run.attempt + 1)
@@ -409,6 +425,7 @@ class Lifecycle:
     def _record_attempt(
         self, run: Run, outcome: Outcome, now: Millis, news: StatusUpdate | None, reason: str = ""
     ) -> None:
+        self.book.health.note(run.agent_id, run.host, outcome, now)
         ended = now
         if news and news.at is not None:
             ended = max(run.started or run.launched or run.created, min(news.at, now))

@@ -28,7 +28,8 @@ from chronos_py.clock import Millis
 from chronos_py.model.messages import Decline, Revive, Suppress
 from chronos_py.model.offer import InverseOffer, Offer, Outage
 from chronos_py.model.resources import Resources
-from chronos_py.scheduler.constraints import first_unmet
+from chronos_py.scheduler.constraints import first_unmet, relative, spot, suits
+from chronos_py.scheduler.holdings import Holdings
 from chronos_py.scheduler.placement import Place, place_of
 from chronos_py.scheduler.queue import Shape
 
@@ -81,6 +82,7 @@ class OfferLoop:
         self.suppressed = False
         self.wake: Millis | None = None
         self.last_offer: Millis | None = None
+        self.holdings = Holdings()  # the book's: where the other runs of a job are
         self._since: dict[str, Millis] = {}
         self._asked: set[Shape | Pick] = set()
         self._outages: dict[str, Outage] = {}
@@ -94,7 +96,7 @@ class OfferLoop:
         twin.held, twin._since, twin._asked = dict(self.held), dict(self._since), set(self._asked)
         twin.suppressed, twin.wake, twin.last_offer = self.suppressed, self.wake, self.last_offer
         twin._outages, twin._credit, twin._now = dict(self._outages), self._credit, self._now
-        twin._away_until = self._away_until
+        twin._away_until, twin.holdings = self._away_until, self.holdings
         return twin
 
     # --- what comes
@@ -162,7 +164,7 @@ class OfferLoop:
 
     def use(self, offers: Sequence[Offer]) -> None:
         """Give one place's offers out of hand, to a launch. Whoever still needs such may ask for more."""
-        self._asked.difference_update([one for one in self._asked if _serves(offers, one)])
+        self._asked.difference_update([one for one in self._asked if self._serves(offers, one)])
         for offer in offers:
             self._drop(offer)
 
@@ -176,7 +178,9 @@ class OfferLoop:
     def usable(self, shape: Shape, now: Millis) -> bool:
         """Tell whether a shape fits on what is held."""
         down, _ = self.maintenance(now)
-        return any(fits(shape, offers) for place, offers in self.places().items() if place.agent not in down)
+        return any(
+            fits(shape, offers, self.holdings) for place, offers in self.places().items() if place.agent not in down
+        )
 
     def rest_filter(self, demand: Demand, now: Millis) -> float:
         """Return for how many seconds what a launch leaves of its offers may stay away."""
@@ -214,7 +218,7 @@ class OfferLoop:
         missing = [
             one
             for one in wanted
-            if one not in self._asked and (narrow or not any(_serves(offers, one) for offers in places))
+            if one not in self._asked and (narrow or not any(self._serves(offers, one) for offers in places))
         ]
         if not (missing or self.suppressed):
             return
@@ -266,13 +270,20 @@ class OfferLoop:
             covered = room.covers(twice) and chosen >= tasks
             if covered and not homeless:
                 break
-            housed = [one for one in (homeless if covered else everyone) if _serves(offers, one)]
+            housed = [one for one in (homeless if covered else everyone) if self._serves(offers, one)]
             if housed:
                 homeless.difference_update(housed)
                 room = room + _room(offers)
                 chosen += 1
                 kept.update(offer.id for offer in offers)
         return kept
+
+    def _serves(self, offers: Sequence[Offer], one: Shape | Pick) -> bool:
+        """Tell whether one place's offers would do."""
+        if isinstance(one, Shape):
+            return fits(one, offers, self.holdings)
+        shape, avoid = one
+        return offers[0].agent_id not in avoid and fits(shape, offers, self.holdings)
 
     def _usable_places(self, now: Millis) -> dict[Place, list[Offer]]:
         down, _ = self.maintenance(now)
@@ -320,19 +331,23 @@ class OfferLoop:
         self.wake = at if self.wake is None else min(self.wake, at)
 
 
-def _serves(offers: Sequence[Offer], one: Shape | Pick) -> bool:
-    """Tell whether one place's offers would do."""
-    if isinstance(one, Shape):
-        return fits(one, offers)
-    shape, avoid = one
-    return offers[0].agent_id not in avoid and fits(shape, offers)
-
-
-def fits(shape: Shape, offers: Sequence[Offer]) -> bool:
-    """Tell whether a shape fits on one place's offers."""
-    if not _room(offers).covers(shape.need):
+def fits(shape: Shape, offers: Sequence[Offer], holdings: Holdings) -> bool:
+    """Tell whether a shape fits on one place's offers, given what running tasks hold."""
+    first = offers[0]
+    if first.agent_id in shape.banned or not _room(offers).covers(shape.need):
         return False
-    return not shape.constraints or first_unmet(shape.constraints, offers[0].attributes, offers[0].host) is None
+    if not shape.constraints:
+        return True
+    if first_unmet(shape.constraints, first.attributes, first.host, first.agent_id) is not None:
+        return False
+    return not shape.among or all(
+        suits(
+            one,
+            spot(one.attribute, first.attributes, first.host, first.agent_id),
+            holdings.spots(shape.among, one.attribute),
+        )
+        for one in relative(shape.constraints)
+    )
 
 
 def _room(offers: Sequence[Offer]) -> Resources:

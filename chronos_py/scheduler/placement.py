@@ -1,39 +1,44 @@
 """Which task goes on which agent: pure, so that it can be tested and measured alone.
 
 A *place* is what one agent offers to one role: offers of equal agent and role are used together, never across roles.
-Hard rules: constraints, room, exact to the thousandth, and no agent that is down for maintenance. Preferences, the
-first that differs decides:
+Hard rules: quotas (`quotas`), constraints, room, exact to the thousandth, no agent that is down for maintenance, and no
+agent that the run may not have. Preferences, the first that differs decides:
 
 1. *avoidance*: a retry goes to an agent on which no attempt of its run failed, if any has room; never a veto;
-2. *maintenance*: an agent that is soon to go down comes last;
-3. *scarcity*: a task without GPUs takes an agent that has some only when no other has room;
-4. *balance*: the place whose dominant share in use is smallest (Ghodsi et al., "Dominant Resource Fairness", 2011).
+2. *health*: an agent on which many attempts in a row failed, of any jobs, comes last (`health`);
+3. *maintenance*: then one that is soon to go down;
+4. *scarcity*: a task without GPUs takes an agent that has some only when no other has room;
+5. *balance*: the place whose dominant share in use is smallest (Ghodsi et al., "Dominant Resource Fairness", 2011).
 
-2 and 3 are steps on the same scale as the share, so that they cost nothing.
+2 to 4 are steps on the same scale as the share, so that they cost nothing.
 
 Within a round a place's room only shrinks and its share only grows. So places stand in heaps whose entries may be too
 cheap but never too dear: the head is looked at again before it is trusted. Shapes with equal constraints share a heap
 as long as its head has room for them; one that does not fit there, or that asks for GPUs or ports, goes on with a heap
 of its own, from which places without room for it are dropped for good. A task costs the logarithm of the number of
-places.
+places; one that looks at where its job's other runs are (`constraints`) at most their number.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush, heapreplace
 from typing import Any, NamedTuple
 
 from chronos_py.model.job import Constraint
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
-from chronos_py.scheduler.constraints import first_unmet
+from chronos_py.model.view import Cause
+from chronos_py.scheduler.constraints import first_unmet, relative, spot, suits
+from chronos_py.scheduler.holdings import Holdings
 from chronos_py.scheduler.queue import Shape
+from chronos_py.scheduler.quotas import Excess, Gate
 
 GPU_STEP = 2.0  # added to the share in use, which is at most 1
 LEAVING_STEP = 4.0
+SUSPECT_STEP = 8.0
 
 
 class Place(NamedTuple):
@@ -59,19 +64,32 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a shape fits on no agent: how many lack what, and the most that any agent has free."""
+    """Why a shape fits on no agent: how many lack what, and the most that any agent has free; or for which quota it
+    waits."""
 
     counts: dict[str, int]
     largest_free: Resources
+    excess: Excess | None = None
+
+    @property
+    def cause(self) -> Cause:
+        if self.excess is not None:
+            return Cause.QUOTA
+        return Cause.NO_FIT if self.counts else Cause.NO_OFFERS
 
     @property
     def sentence(self) -> str:
+        if self.excess is not None:
+            return self.excess.sentence
         if not self.counts:
             return "no agent offers anything at present"
         parts = [f"{count} {'agents' if count > 1 else 'agent'}: {reason}" for reason, count in self.counts.items()]
         return "; ".join(parts)
 
     def detail(self, need: Resources) -> dict[str, Any]:
+        if self.excess is not None:
+            exceeded, others = list(self.excess.exceeded), list(self.excess.waits_for)
+            return {"need": str(need), **self.excess.form, "exceeded": exceeded, "waitsFor": others}
         return {"need": str(need), "refusals": self.counts, "largestFree": str(self.largest_free)}
 
 
@@ -162,13 +180,22 @@ Entry = tuple[float, int]  # share in use when it was put there, position of the
 class Board:
     """All places with their room, and the orders in which to try them."""
 
-    def __init__(self, offers: Iterable[Offer], down: Collection[str] = (), leaving: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        offers: Iterable[Offer],
+        down: Collection[str] = (),
+        leaving: Collection[str] = (),
+        suspect: Collection[str] = (),
+        holdings: Holdings | None = None,
+    ) -> None:
         places: dict[tuple[str, str], _Agent] = {}
         for offer in offers:
             key = (offer.agent_id, offer.role)
             agent = places.get(key)
             if agent is None:
                 step = LEAVING_STEP if offer.agent_id in leaving else 0.0
+                if offer.agent_id in suspect:
+                    step += SUSPECT_STEP
                 agent = places[key] = _Agent(offer, Place(*key), step)
             agent.add(offer.resources)
         self._agents = list(places.values())
@@ -178,21 +205,54 @@ class Board:
         self._order = sorted(
             (agent.share, position) for position, agent in enumerate(self._agents) if agent.id not in down
         )
-        self._groups: dict[tuple[Constraint, ...], list[Entry]] = {}
+        self._holdings = holdings or Holdings()
+        self._spots: dict[tuple[str, str], Counter[str]] = {}  # of this round: those of the holdings, and what came
+        self._groups: dict[tuple[tuple[Constraint, ...], tuple[str, ...]], list[Entry]] = {}
         self._shared: dict[Shape, list[Entry]] = {}
         self._own: dict[Shape, list[Entry]] = {}
 
     def _group(self, shape: Shape) -> list[Entry]:
         """Return the heap of all places that meet the shape's constraints."""
-        heap = self._groups.get(shape.constraints)
+        key = (shape.constraints, shape.banned)
+        heap = self._groups.get(key)
         if heap is None:
             heap = [entry for entry in self._order if self._meets(entry[1], shape)]  # sorted, hence a heap
-            self._groups[shape.constraints] = heap
+            self._groups[key] = heap
         return heap
 
     def _meets(self, position: int, shape: Shape) -> bool:
         agent = self._agents[position]
-        return not shape.constraints or first_unmet(shape.constraints, agent.attributes, agent.host) is None
+        if agent.id in shape.banned:
+            return False
+        return not shape.constraints or self._unmet(agent, shape) is None
+
+    @staticmethod
+    def _unmet(agent: _Agent, shape: Shape) -> Constraint | None:
+        return first_unmet(shape.constraints, agent.attributes, agent.host, agent.id)
+
+    # --- beside the job's other runs
+
+    def _others(self, job: str, attribute: str) -> Counter[str]:
+        """Return at which values of an attribute how many of a job's runs are, those of this round included."""
+        found = self._spots.get((job, attribute))
+        if found is None:
+            found = self._spots[job, attribute] = Counter(self._holdings.spots(job, attribute))
+        return found
+
+    def _unsuited(self, agent: _Agent, shape: Shape) -> Constraint | None:
+        """Return the first constraint that the job's other runs stand in the way of."""
+        for one in relative(shape.constraints):
+            value = spot(one.attribute, agent.attributes, agent.host, agent.id)
+            if not suits(one, value, self._others(shape.among, one.attribute)):
+                return one
+        return None
+
+    def _note(self, agent: _Agent, shape: Shape) -> None:
+        for attribute in {one.attribute for one in relative(shape.constraints)}:
+            value = spot(attribute, agent.attributes, agent.host, agent.id)
+            self._others(shape.among, attribute)[value] += 1
+
+    # --- taking
 
     def take(self, request: Request) -> Place | None:
         """Use up room for one request and return the place; None when none has room."""
@@ -203,7 +263,7 @@ class Board:
         heap = self._shared.get(shape)
         if heap is None:
             heap = self._group(shape)
-            if shape.need.gpus or shape.need.ports:
+            if shape.need.gpus or shape.need.ports or shape.among:
                 own = self._own[shape] = heap.copy()
                 return self._take_own(own, shape.need, request)
             self._shared[shape] = heap
@@ -226,6 +286,7 @@ class Board:
     def _take_own(self, heap: list[Entry], need: Resources, request: Request) -> Place | None:
         """Take from a heap of one shape's own; places without room for it leave the heap."""
         agents, avoided, avoid = self._agents, list[Entry](), request.avoid
+        among, unsuited = request.shape.among, list[Entry]()
         scarce = need.gpus or need.ports
         chosen = None
         while heap:
@@ -240,6 +301,8 @@ class Board:
                 heappop(heap)
             elif agent.share > share:
                 heapreplace(heap, (agent.share, position))
+            elif among and self._unsuited(agent, request.shape):
+                unsuited.append(heappop(heap))
             elif agent.id in avoid:
                 avoided.append(heappop(heap))
             else:
@@ -249,9 +312,28 @@ class Board:
         if chosen is None and avoided and not request.strict:
             chosen = agents[avoided[0][1]]
             chosen.take_scarce(need)
-        for entry in avoided:
+        for entry in (*avoided, *unsuited):
             heappush(heap, entry)
+        if among and chosen is not None:
+            self._note(chosen, request.shape)
         return chosen.place if chosen else None
+
+    # --- lending out what is guaranteed to others
+
+    def could_go(self, shape: Shape) -> set[int]:
+        """Return the places that a shape could use if only they had room."""
+        return {
+            position
+            for _, position in self._order
+            if self._agents[position].total.covers(replace(shape.need, ports=0)) and self._meets(position, shape)
+        }
+
+    def keep_off(self, shape: Shape, kept: Collection[int]) -> None:
+        """Let a shape use all places but the ones that are kept for others."""
+        heap = self._own.get(shape)
+        if heap is None:
+            heap = self._group(shape)
+        self._own[shape] = sorted(entry for entry in heap if entry[1] not in kept)  # sorted, hence a heap
 
     def refusal(self, shape: Shape) -> Refusal:
         """Say, place by place, why a shape does not fit."""
@@ -259,18 +341,34 @@ class Board:
         several = len({agent.place.role for agent in self._agents}) > 1
         most = dict.fromkeys(KINDS, 0)
         for agent in self._agents:
-            unmet = first_unmet(shape.constraints, agent.attributes, agent.host)
+            unmet = self._unmet(agent, shape)
             if agent.id in self._down:
                 counts["is down for maintenance"] += 1
                 continue
             if unmet:
-                counts[f"does not meet {unmet.attribute} {unmet.operator} {unmet.value}"] += 1
+                counts[f"does not meet {unmet.attribute} {unmet.operator} {unmet.value}".rstrip()] += 1
+            elif agent.id in shape.banned:
+                counts["an attempt of the run failed there"] += 1
+            elif not agent.lacking(shape.need) and shape.among and (unmet := self._unsuited(agent, shape)):
+                text = f"{unmet.attribute} {unmet.operator} {unmet.value}".rstrip()
+                counts[f"does not meet {text} beside the job's running tasks"] += 1
             else:
                 within = f" in role {agent.place.role or '*'}" if several else ""
                 counts[f"not enough {' and '.join(agent.lacking(shape.need))} free{within}"] += 1
             for name in KINDS:
                 most[name] = max(most[name], getattr(agent, name))
         return Refusal(dict(counts), Resources(**most))
+
+
+@dataclass(slots=True)
+class Lending:
+    """What quotas need of the queue: `again` yields the requests of some lines, without those that are stuck; `waiting`
+    the shapes of which more wait than were placed; `cut` tells whether not all that wait were looked at."""
+
+    gate: Gate
+    again: Callable[[set[Shape], Collection[Shape]], Iterable[Request]]
+    waiting: Callable[[Mapping[Shape, int]], Iterable[Shape]]
+    cut: Callable[[], bool]
 
 
 def place(
@@ -280,25 +378,75 @@ def place(
     *,
     down: Collection[str] = (),
     leaving: Collection[str] = (),
+    suspect: Collection[str] = (),
+    holdings: Holdings | None = None,
+    lending: Lending | None = None,
 ) -> Placement:
     """Place each request, in the order given, on the best place with room.
 
-    `down` are agents that may not be used, `leaving` those to use last. A shape that does not fit is put into `stuck`
-    and not tried again in this round; the caller may skip its others. An unsatisfiable head blocks nobody else.
+    `down` are agents that may not be used, `leaving` those to use last, `suspect` the last of all. A shape that does
+    not fit is put into `stuck` and not tried again in this round; the caller may skip its others. An unsatisfiable head
+    blocks nobody else. With `lending`, quotas are kept.
     """
-    board = Board(offers, down, leaving)
+    board = Board(offers, down, leaving, suspect, holdings)
     stuck = set() if stuck is None else stuck
     placement = Placement()
+    over: list[Shape] = []  # in order: those that are not within their quotas
     for request in requests:
-        if request.shape in stuck:
+        shape = request.shape
+        if shape in stuck:
             continue
-        chosen = board.take(request)
-        if chosen is None and request.strict:
-            placement.picky.append(request)
-        elif chosen is None:
-            stuck.add(request.shape)
-        else:
-            placement.launches.append((request, chosen))
+        if lending is not None and shape.quotas and lending.gate.exceeded(shape):
+            stuck.add(shape)
+            over.append(shape)
+            continue
+        _put(request, board, placement, stuck, lending)
+    beyond = _lend(over, board, placement, stuck, lending) if lending is not None and over else {}
     for shape in stuck:
-        placement.refusals[shape] = board.refusal(shape)
+        placement.refusals[shape] = beyond.get(shape) or board.refusal(shape)
     return placement
+
+
+def _put(
+    request: Request, board: Board, placement: Placement, stuck: set[Shape], lending: Lending | None = None
+) -> None:
+    """Place one request, or note that it fits nowhere."""
+    chosen = board.take(request)
+    if chosen is None and request.strict:
+        placement.picky.append(request)
+    elif chosen is None:
+        stuck.add(request.shape)
+    else:
+        placement.launches.append((request, chosen))
+        if lending is not None:
+            lending.gate.add(request.shape)
+
+
+def _lend(
+    over: list[Shape], board: Board, placement: Placement, stuck: set[Shape], lending: Lending
+) -> dict[Shape, Refusal]:
+    """Place those that exceed their quotas and may borrow where nobody within his quotas could go; return why others
+    wait."""
+    placed = Counter(request.shape for request, _ in placement.launches)
+    kept, owners = set[int](), set[str]()
+    waiting = [shape for shape in lending.waiting(placed) if shape.quotas and not lending.gate.exceeded(shape)]
+    for shape in waiting:
+        if shape in stuck or lending.cut():  # else only such of it wait as are not to be placed at all
+            places = board.could_go(shape)
+            kept |= places
+            if places:
+                owners.update(shape.quotas)
+    borrowers = {shape for shape in over if all(quota.borrow for quota, _ in lending.gate.exceeded(shape))}
+    done = {request.run for request, _ in placement.launches} | {request.run for request in placement.picky}
+    stuck -= borrowers
+    if borrowers:
+        for shape in borrowers:
+            board.keep_off(shape, kept)
+        for request in lending.again(stuck, borrowers):
+            if request.run not in done and request.shape not in stuck:
+                _put(request, board, placement, stuck, lending)
+    return {
+        shape: Refusal({}, Resources(), lending.gate.excess(shape, owners))
+        for shape in over
+        if shape in stuck and (shape not in borrowers or owners)
+    }

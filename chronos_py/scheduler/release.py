@@ -19,8 +19,10 @@ from chronos_py.model.resources import Resources
 from chronos_py.model.run import Outcome, Phase, Run, Trigger
 from chronos_py.scheduler import dependencies
 from chronos_py.scheduler.book import Book, Entry, run_wake
+from chronos_py.scheduler.constraints import relative
 from chronos_py.scheduler.period import parse_period
 from chronos_py.scheduler.queue import Shape
+from chronos_py.scheduler.quotas import quotas_of
 from chronos_py.scheduler.schedule import parse_schedule
 from chronos_py.scheduler.tasks import amounts
 
@@ -37,8 +39,13 @@ _UNITS: dict[str, Millis] = {
 
 
 @lru_cache(maxsize=10_000)
-def _shape(cpus: float, mem: float, disk: float, gpus: float, ports: int, constraints: tuple[Constraint, ...]) -> Shape:
-    return Shape(Resources.of(cpus, mem, disk, gpus, ports), constraints)
+def _shape(
+    needs: tuple[float, float, float, float, int],
+    constraints: tuple[Constraint, ...],
+    among: str,
+    quotas: tuple[str, ...],
+) -> Shape:
+    return Shape(Resources.of(*needs), constraints, among, (), quotas)
 
 
 def lateness_limit(job: Job) -> Millis | None:
@@ -60,7 +67,9 @@ class Releaser:
     def prepare(self, entry: Entry) -> None:
         """Work out what a definition means. A stored schedule that cannot be used leaves the job without due times."""
         job, policy = entry.job, self.book.policy
-        entry.shape = _shape(*amounts(job, policy.tasks), job.constraints)
+        among = job.name if relative(job.constraints) else ""
+        quotas = quotas_of(policy.quotas, job.labels)
+        entry.shape = _shape(amounts(job, policy.tasks), job.constraints, among, quotas)
         entry.occurrences, entry.broken, entry.lateness, entry.wake = None, "", None, None
         try:
             entry.lateness = lateness_limit(job)
@@ -77,7 +86,7 @@ class Releaser:
         if entry.job.name in self.book.aside:
             return
         while entry.line and entry.free:
-            self.book.enqueue(entry, self.book.runs[entry.line.popleft()])
+            self.book.enqueue(entry, self.book.next_in_line(entry))
         if entry.occurrences is not None:
             self._release_due(entry, now)
         elif entry.state.edges:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chronos_py.clock import Millis
 from chronos_py.model.job import Job
 from chronos_py.model.messages import StatusUpdate
@@ -10,6 +12,7 @@ from chronos_py.model.run import Phase, Run, TaskState
 LONGEST_DELAY: Millis = 86_400_000  # no back-off waits longer than a day unless the job says so
 LONGEST_FAULT_DELAY: Millis = 60_000
 LONGEST_KILL_PAUSE: Millis = 300_000
+AVOIDED = 10  # agents of failed attempts that a run remembers
 AT_ONCE = 3  # times that a launch on stale offers is repeated without delay
 
 NO_WORD = "NO_WORD"  # our own reason: nobody knew of the task for too long
@@ -78,6 +81,23 @@ def faults(run: Run, name: str) -> int:
 def with_fault(run: Run, name: str) -> tuple[tuple[str, int], ...]:
     """Return the run's faults with one more."""
     return tuple({**dict(run.faulted), name: faults(run, name) + 1}.items())
+
+
+def avoiding(run: Run, now: Millis, forgiveness: Millis) -> dict[str, tuple[Any, ...]]:
+    """Return a run's fields after an attempt failed on its present agent: that is avoided from now on, until it is
+    forgiven after `forgiveness` or after AVOIDED others have failed."""
+    known = dict(zip(run.avoid, (*run.avoid_until, *[now + forgiveness] * len(run.avoid)), strict=False))
+    known.pop(run.agent_id, None)
+    newest = [*known.items(), (run.agent_id, now + forgiveness)][-AVOIDED:]
+    return {"avoid": tuple(agent for agent, _ in newest), "avoid_until": tuple(until for _, until in newest)}
+
+
+def forgiving(run: Run, now: Millis) -> dict[str, tuple[Any, ...]]:
+    """Return a run's fields without the agents whose time is up; nothing when all are still avoided."""
+    if all(until > now for until in run.avoid_until):
+        return {}
+    kept = [pair for pair in zip(run.avoid, run.avoid_until, strict=False) if pair[1] > now]
+    return {"avoid": tuple(agent for agent, _ in kept), "avoid_until": tuple(until for _, until in kept)}
 
 
 def may_retry(job: Job, run: Run) -> bool:

@@ -6,12 +6,14 @@ for a new connection, then again with growing pauses. The driver watches its con
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chronos_py.clock import Millis
 from chronos_py.model.messages import Resubscribe, Revive
 from chronos_py.scheduler.book import Book
 from chronos_py.scheduler.offers import OfferLoop
+from chronos_py.scheduler.queue import Shape
 
 AWAY: Millis = 5000  # without a connection, before that is worth an alarm
 LOOK: Millis = 5000  # from one look at the queue to the next
@@ -48,12 +50,12 @@ class Watchdogs:
     def wake(self) -> Millis | None:
         return min((at for at in (self._alarm_at, self._act_at, self._look_at) if at is not None), default=None)
 
-    def watch(self, book: Book, loop: OfferLoop, now: Millis, *, ready: bool) -> None:
-        """Look at everything once; `ready`: the cluster can be reached."""
+    def watch(self, book: Book, loop: OfferLoop, waiting: Sequence[Shape], now: Millis, *, ready: bool) -> None:
+        """Look at everything once; `waiting` are the shapes that wait for room, `ready`: the cluster can be reached."""
         self._watch_jobs(book, now)
         self._watch_connection(now, ready=ready)
-        self._watch_offers(book, loop, now, ready=ready)
-        self._watch_placement(book, loop, now, ready=ready)
+        self._watch_offers(book, loop, waiting, now, ready=ready)
+        self._watch_placement(book, loop, waiting, now, ready=ready)
 
     def _set(self, name: str, reason: str, now: Millis) -> None:
         """Give alarm for a reason, or none when it is empty."""
@@ -84,9 +86,9 @@ class Watchdogs:
 
     # --- tasks wait and no offer comes
 
-    def _watch_offers(self, book: Book, loop: OfferLoop, now: Millis, *, ready: bool) -> None:
+    def _watch_offers(self, book: Book, loop: OfferLoop, waiting: Sequence[Shape], now: Millis, *, ready: bool) -> None:
         satisfied = loop.policy.keep and bool(loop.held)
-        if not ready or not len(book.queue) or satisfied:
+        if not ready or not waiting or satisfied:
             self._wait_from = self._act_at = None
             self._set("offers", "", now)
             return
@@ -111,15 +113,17 @@ class Watchdogs:
 
     # --- a run fits and is not launched
 
-    def _watch_placement(self, book: Book, loop: OfferLoop, now: Millis, *, ready: bool) -> None:
-        if not ready or not len(book.queue) or not loop.held:
+    def _watch_placement(
+        self, book: Book, loop: OfferLoop, waiting: Sequence[Shape], now: Millis, *, ready: bool
+    ) -> None:
+        if not ready or not waiting or not loop.held:
             self._suspect = self._look_at = None
             self._set("placement", "", now)
             return
         if self._look_at is not None and now < self._look_at:
             return
         self._look_at = now + LOOK
-        heads = [book.queue.head(shape) for shape in book.queue.shapes[:SHAPES] if loop.usable(shape, now)]
+        heads = [book.queue.head(shape) for shape in waiting[:SHAPES] if loop.usable(shape, now)]
         if self._suspect is None or self._suspect[0] not in heads:
             self._suspect = (heads[0], now) if heads else None
         if self._suspect is None or now - self._suspect[1] < book.policy.launch_lag:

@@ -23,7 +23,17 @@ from chronos_py.errors import (
 )
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.job import JobState
-from chronos_py.model.messages import ChangeJob, DeleteJob, KillRun, KillTasks, MarkSuccess, Request, RunJob, SubmitJob
+from chronos_py.model.messages import (
+    ChangeJob,
+    DeleteJob,
+    KillRun,
+    KillTasks,
+    MarkSuccess,
+    Request,
+    RunJob,
+    SetPriority,
+    SubmitJob,
+)
 from chronos_py.model.run import Phase, Run, Trigger
 from chronos_py.model.view import JobView, View
 from chronos_py.persistence.base import RunQuery
@@ -117,7 +127,7 @@ class FakeBackend:
                 self.requests.append(request)
             case MarkSuccess():
                 return request.name in jobs
-            case KillRun():
+            case KillRun() | SetPriority():
                 if request.run not in self.view.runs:
                     raise UnknownRun(request.run)
             case DeleteJob() | RunJob() | KillTasks():
@@ -190,6 +200,10 @@ class FakeBackend:
 
     def queue_levels(self) -> dict[int, int]:
         return self.levels
+
+    def quotas(self) -> list[dict[str, Any]]:
+        amounts = {"cpus": 1.0, "running": 2}
+        return [{"quota": "a=b", "guaranteed": amounts, "used": amounts, "borrow": True, "waiting": 3}]
 
     def subscribe(self) -> FakeSubscription:
         return self.subscriptions.pop()

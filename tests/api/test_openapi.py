@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from chronos_py.api import create_app
 from chronos_py.api.openapi import openapi_document
-from chronos_py.model.view import Waiting
+from chronos_py.model.view import Cause, Waiting
 from tests.api.backend import FakeBackend, a_client, a_run
 from tests.api.test_runs import a_row, a_try, submit
 
@@ -87,6 +87,7 @@ def full(backend: FakeBackend) -> FakeBackend:
     client = a_client(backend)
     container = {"image": "i", "volumes": [{"containerPath": "/a"}]}
     own = {"priority": 5, "retryDelay": 1.5, "catchUp": "all", "gpus": 1, "ports": 2}
+    own |= {"labels": {"a": "b"}, "preemptible": True, "avoidFailedAgents": "soft"}
     files, variables = [{"uri": "/u"}], [{"name": "A", "value": "b"}]
     constraints = [["a", "EQUALS", "b"]]
     submit(
@@ -94,7 +95,7 @@ def full(backend: FakeBackend) -> FakeBackend:
     )  # fmt: skip
     submit(client, "b", parents=["a"])
     backend.view.runs = {7: a_run(7, attempt=1, launched=1), 8: a_run(8)}
-    backend.view.waiting = {8: Waiting("no_fit", "no room", {"need": "cpus:1"})}
+    backend.view.waiting = {8: Waiting(Cause.NO_FIT, "no room", {"need": "cpus:1"})}
     backend.history.rows, backend.history.tries = [a_row(3)], [a_try(7), a_try(3)]
     backend.levels = {0: 2}
     return backend
@@ -108,7 +109,7 @@ def full(backend: FakeBackend) -> FakeBackend:
         ("/api/runs/{run}", "/api/runs/3"), ("/api/runs/{run}", "/api/runs/8"),
         ("/api/runs/{run}/why", "/api/runs/8/why"),
         ("/api/runs/{run}/attempts", "/api/runs/7/attempts"), ("/api/queue", "/api/queue"),
-        ("/api/quarantine", "/api/quarantine"), ("/api/leader", "/api/leader"),
+        ("/api/quotas", "/api/quotas"), ("/api/quarantine", "/api/quarantine"), ("/api/leader", "/api/leader"),
         ("/v1/scheduler/jobs", "/v1/scheduler/jobs"),
         ("/v1/scheduler/job/{name}", "/v1/scheduler/job/a"), ("/scheduler/jobs", "/scheduler/jobs"),
     ],

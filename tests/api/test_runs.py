@@ -9,9 +9,9 @@ import pytest
 
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.job import Edge, Token
-from chronos_py.model.messages import KillRun, SubmitJob
+from chronos_py.model.messages import KillRun, SetPriority, SubmitJob
 from chronos_py.model.run import Outcome, Phase, Trigger
-from chronos_py.model.view import Waiting
+from chronos_py.model.view import Cause, Waiting
 from chronos_py.persistence.base import Quarantined, RunQuery
 from tests.api.backend import a_run
 from tests.fakes import NEW_YEAR
@@ -291,12 +291,28 @@ def test_a_run_is_stopped(client, backend):
     assert refused(client.delete("/api/runs/8"), 404)["code"] == "unknown_run"
 
 
+def test_a_runs_priority_is_changed(client, backend):
+    backend.view.runs = {7: a_run(7)}
+    assert client.patch("/api/runs/7", json={"priority": 9}).status_code == 204
+    assert backend.requests == [SetPriority(7, 9)]
+    for wrong in ({}, {"priority": 1.5}, {"priority": None}, {"due": "x"}, []):
+        refused(client.patch("/api/runs/7", json=wrong))
+    assert refused(client.patch("/api/runs/8", json={"priority": 9}), 404)["code"] == "unknown_run"
+
+
+def test_the_queue_is_in_the_order_of_placing(client, backend):
+    hour = 3_600_000
+    dues = {1: (0, NEW_YEAR), 2: (1, NEW_YEAR + hour), 3: (0, NEW_YEAR + hour), 4: (100, NEW_YEAR + hour)}
+    backend.view.runs = {number: a_run(number, priority=level, due=due) for number, (level, due) in dues.items()}
+    assert [run["run"] for run in body(client.get("/api/queue"))["runs"]] == [4, 1, 2, 3]
+
+
 # --- reasons
 
 
 def test_why_a_run_waits(client, backend):
     backend.view.runs = {7: a_run(7), 8: a_run(8, phase=Phase.RUNNING)}
-    backend.view.waiting = {7: Waiting("no_fit", "no agent has room", {"need": "cpus:9"})}
+    backend.view.waiting = {7: Waiting(Cause.NO_FIT, "no agent has room", {"need": "cpus:9"})}
     wanted = {"code": "no_fit", "sentence": "no agent has room", "detail": {"need": "cpus:9"}}
     assert body(client.get("/api/runs/7/why")) == wanted
     assert body(client.get("/api/runs/8/why"))["code"] == "running"
@@ -326,7 +342,7 @@ def test_why_a_job_does_not_run(client, backend, fields, changes, sentence):
 def test_the_queue_is_in_order_with_reasons(client, backend):
     runs = [a_run(1), a_run(2, priority=5), a_run(3, phase=Phase.RUNNING), a_run(4, phase=Phase.RETRYING, due=NEW_YEAR)]
     backend.view.runs = {run.id: run for run in runs}
-    backend.view.waiting = {1: Waiting("no_offers", "no agent offers anything")}
+    backend.view.waiting = {1: Waiting(Cause.NO_OFFERS, "no agent offers anything")}
     backend.levels = {0: 1, 5: 1}
     queue = body(client.get("/api/queue"))
     assert [run["run"] for run in queue["runs"]] == [2, 4, 1]

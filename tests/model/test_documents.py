@@ -6,7 +6,7 @@ import pytest
 
 from chronos_py.errors import BadDocument, InvalidInput
 from chronos_py.model.documents import JobDefaults, name_allowed
-from chronos_py.model.job import CatchUp, Constraint, OnUncertain
+from chronos_py.model.job import Avoid, CatchUp, Constraint, OnUncertain, Pair
 from tests.fakes import NEW_YEAR
 from tests.model.documents import read
 
@@ -152,7 +152,47 @@ def test_constraints():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("operator", ["CLUSTER", "equals", "", "GROUP_BY"])
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        (["rack", "IS", "4"], "4"), (["rack", "UNIQUE"], ""), (["rack", "UNIQUE", ""], ""), (["rack", "CLUSTER"], ""),
+        (["rack", "CLUSTER", "a"], "a"), (["rack", "GROUP_BY"], ""), (["rack", "GROUP_BY", "3"], "3"),
+        (["rack", "MAX_PER", 2], "2"), (["rack", ">=", "1e3"], "1e3"), (["rack", "<", -0.5], "-0.5"),
+    ],
+)  # fmt: skip
+def test_operators_beyond_those_of_chronos(given, value):
+    assert read({**JOB, "constraints": [given]}).job.constraints == (Constraint("rack", given[1], value),)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["rack", "UNIQUE", "a"], ["rack", "GROUP_BY", "a"], ["rack", "GROUP_BY", "0"], ["rack", "MAX_PER", ""],
+        ["rack", "MAX_PER", "0"], ["rack", "MAX_PER", "1.5"], ["rack", "<", "a"], ["rack", ">", "nan"],
+        ["rack", "<", ""],
+    ],
+)  # fmt: skip
+def test_a_wrong_value_of_an_operator_is_named(given):
+    with pytest.raises(InvalidInput) as caught:
+        read({**JOB, "constraints": [given]})
+    assert (caught.value.field, caught.value.value) == ("constraints", given[2])
+
+
+@pytest.mark.parametrize("operator", ["MAX_PER", "IS", "<"])
+def test_an_operator_without_its_value_is_refused(operator):
+    with pytest.raises(BadDocument):
+        read({**JOB, "constraints": [["rack", operator]]})
+
+
+def test_labels_and_the_rest_of_what_placement_asks_for():
+    own = {"labels": {"team": "x", "channel": "news"}, "preemptible": True, "avoidFailedAgents": "hard"}
+    job = read({**JOB, **own}).job
+    assert job.labels == (Pair("channel", "news"), Pair("team", "x"))
+    assert (job.preemptible, job.avoid_failed_agents) == (True, Avoid.HARD)
+    assert read({**JOB, "labels": None, "preemptible": None}).job == read(JOB).job
+
+
+@pytest.mark.parametrize("operator", ["NEAR", "equals", "", "group_by"])
 def test_an_unknown_operator_is_refused_and_named(operator):
     with pytest.raises(InvalidInput) as caught:
         read({**JOB, "constraints": [["rack", operator, "a"]]})
@@ -177,6 +217,9 @@ def test_our_own_fields():
         ("retryDelay", "soon"), ("retryDelay", True), ("retryDelay", []), ("retryBackoff", 0.5), ("retryBackoff", 0),
         ("retryMaxDelay", "inf"), ("killGrace", "nan"), ("killGrace", 10**400), ("catchUp", "some"), ("catchUp", 1),
         ("onUncertain", {}), ("onUncertain", "retry"), ("gpus", 0.5), ("gpus", -1), ("gpus", "nan"), ("gpus", True),
+        ("gpus", 1001), ("labels", []), ("labels", {"a": 1}), ("labels", {"": "a"}), ("labels", {"a=b": "c"}),
+        ("labels", {"a": "b" * 256}), ("labels", {str(n): "" for n in range(51)}), ("preemptible", "true"),
+        ("preemptible", 1), ("avoidFailedAgents", "no"), ("avoidFailedAgents", []),
         ("gpus", 1001), ("ports", -1), ("ports", 1001), ("ports", 1.0), ("ports", [80]), ("ports", True),
     ],
 )  # fmt: skip

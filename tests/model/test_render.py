@@ -64,10 +64,16 @@ def test_a_changed_record_is_rendered_anew():
 def test_our_own_fields_are_shown_only_when_set():
     own = {"priority": 7, "retryDelay": 1.5, "retryBackoff": 2.0, "retryMaxDelay": 60.0, "killGrace": 0.0}
     own |= {"catchUp": "all", "onUncertain": "skip", "gpus": 2.0, "ports": 3}  # type: ignore[dict-item]
+    own |= {"avoidFailedAgents": "hard", "labels": {'a"b': "c", "d": ""}, "preemptible": True}  # type: ignore[dict-item]
     for line in (2, 3):
         given = json.loads(render({**documents.SENT_3, **own}, line))
         assert {key: given[key] for key in own} == own
         assert not own.keys() & json.loads(render(documents.SENT_3, line)).keys()
+
+
+def test_a_constraint_without_a_value_is_shown_without_one():
+    given = [["rack", "UNIQUE"], ["rack", "GROUP_BY", "2"], ["rack", "EQUALS", ""]]
+    assert json.loads(render({**documents.SENT_3, "constraints": given}))["constraints"] == given
 
 
 def test_asking_for_no_gpus_and_no_ports_is_not_shown():

@@ -26,6 +26,34 @@ def test_order_is_priority_then_due_then_number(pushed: list[tuple[int, Shape, i
     assert sum(queue.levels.values()) == len(model)
 
 
+@given(entries, st.integers(1, 3))
+def test_with_ageing_nothing_waits_behind_what_came_much_later(
+    pushed: list[tuple[int, Shape, int, int]], ageing: int
+) -> None:
+    queue, model = RunQueue(ageing), {}
+    for run, shape, priority, due in pushed:
+        queue.push(run, shape, priority, due)
+        model[run] = (priority, due)
+    order = [run for run, _ in queue.in_order(set())]
+    assert sorted(order) == sorted(model)
+    for position, first in enumerate(order):
+        for second in order[position + 1 :]:
+            (level, due), (other_level, other_due) = model[first], model[second]
+            assert due <= other_due + (level - other_level) * ageing
+            if level == other_level:
+                assert (due, first) <= (other_due, second)
+
+
+@given(entries)
+def test_lines_can_be_looked_at_by_themselves(pushed: list[tuple[int, Shape, int, int]]) -> None:
+    queue = RunQueue(2)
+    for run, shape, priority, due in pushed:
+        queue.push(run, shape, priority, due)
+    some = [entry for entry in queue.in_order(set()) if entry[1] in SHAPES[:1]]
+    assert list(queue.in_order(set(), SHAPES[:1])) == some
+    assert all(queue.waiting(shape) == sum(entry[1] == shape for entry in queue.in_order(set())) for shape in SHAPES)
+
+
 @given(entries)
 def test_a_stuck_shape_is_left_out(pushed: list[tuple[int, Shape, int, int]]) -> None:
     queue = RunQueue()
