@@ -128,6 +128,7 @@ class Run:
     faulted: tuple[tuple[str, int], ...] = ()  # how many attempts ended by which fault of the platform
     kills: int = 0  # how often the present attempt's task was told to stop
     foreign_id: str = ""  # the present attempt's task id when we would have made another
+    first_started: Millis | None = None  # when the first attempt that started did; None: the present one is the first
 
     @property
     def task_id(self) -> str:
