@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from chronos_py.api.backend import ApiSettings, Backend
 from chronos_py.api.chronos import chronos_blueprint
 from chronos_py.api.errors import api_answer
+from chronos_py.api.figures import figures_blueprint
 from chronos_py.api.pages import error_page
 from chronos_py.api.runs import runs_blueprint
 from chronos_py.api.system import system_blueprint
@@ -31,6 +32,7 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
     app.register_blueprint(chronos_blueprint(backend, settings, 2))
     app.register_blueprint(chronos_blueprint(backend, settings, 3))
     app.register_blueprint(runs_blueprint(backend, settings))
+    app.register_blueprint(figures_blueprint(backend))
     app.register_blueprint(system_blueprint(backend, metrics))
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ChronosError, api_answer)

@@ -11,6 +11,7 @@ from chronos_py.clock import Millis
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.messages import Request
+from chronos_py.model.statistics import Group, StatisticsQuery
 from chronos_py.model.view import View
 from chronos_py.persistence.base import RunQuery
 
@@ -25,6 +26,9 @@ class History(Protocol):
     def attempts(self, run: int) -> list[AttemptRecord]: ...
 
     def recent_attempts(self, job: str, limit: int) -> list[AttemptRecord]: ...
+
+    def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
+        """Sum up; records that were made a moment ago may be missing. Raises InvalidInput for what is not kept."""
 
 
 class OutputChunk(Protocol):

@@ -25,6 +25,13 @@ from chronos_py.api.forms import (
     RunListForm,
     WaitForm,
 )
+from chronos_py.api.report_forms import (
+    FiguresForm,
+    PercentilesForm,
+    ServiceLevelForm,
+    ServiceLevelsForm,
+    StatisticsForm,
+)
 from chronos_py.api.transport import JSON
 from chronos_py.model.schemas import ContainerSchema, Own, Part, Parts, Texts
 
@@ -32,6 +39,7 @@ TEXT, EVENTS = "text/plain", "text/event-stream"
 _FORMS: tuple[type[Schema], ...] = (
     *(ContainerSchema, JobForm, AttemptForm, RunForm, WaitForm, ErrorForm, RunDetailForm),
     *(JobListForm, RunListForm, AttemptListForm, JobWhyForm, QueueForm, QuarantineForm),
+    *(PercentilesForm, ServiceLevelForm, ServiceLevelsForm, FiguresForm, StatisticsForm),
 )
 
 API_PAGE = """<!doctype html>
@@ -49,6 +57,7 @@ code{background:#eef2f6;padding:.1em .3em;border-radius:3px}li{margin:.3rem 0}</
 <li><code>GET /api/runs/{run}/attempts/{n}/stdout</code> (or <code>stderr</code>), <code>?offset=</code>,
 <code>?length=</code>, <code>?follow=1</code></li>
 <li><code>GET /api/queue</code>, <code>/api/quarantine</code>, <code>/api/events</code></li>
+<li><code>GET /api/statistics</code>: <code>from</code>, <code>to</code>, <code>by</code>, <code>per</code></li>
 <li>Chronos 2.x below <code>/scheduler</code>, Chronos 3.x below <code>/v1/scheduler</code></li>
 </ul></body></html>
 """
@@ -58,6 +67,7 @@ _QUERY = {
     "/api/jobs": ("q", "owner", "kind", "disabled", "limit", "cursor", "offset"),
     "/api/runs": ("job", "outcome", "trigger", "owner", "state", "from", "to", "limit", "cursor"),
     "/api/queue": ("limit",),
+    "/api/statistics": (*("from", "to", "by", "per", "job", "owner", "host", "exit", "limit", "target", "format"),),
     "/api/runs/{run}/attempts/{attempt}/{stream}": ("offset", "length", "follow"),
 }
 # path, method, what it does, schema of the answer (None: nothing, a list: an array of it)
@@ -75,6 +85,7 @@ _OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
     ("/api/queue", "get", "What waits for a place, with reasons", "Queue"),
     ("/api/quarantine", "get", "Stored records that could not be read", "Quarantine"),
     ("/api/events", "get", "A stream of what changes (server-sent events)", EVENTS),
+    ("/api/statistics", "get", "Sums of ended runs; also as CSV", "Statistics"),
     ("/v1/scheduler/iso8601", "post", "Create or replace a schedule-based job", None),
     ("/v1/scheduler/dependency", "post", "Create or replace a dependency-based job", None),
     ("/v1/scheduler/jobs", "get", "All jobs as Chronos 3 shows them", ["Job"]),

@@ -153,6 +153,8 @@ class Job:
     kill_grace: float | None = None  # from TERM to KILL
     gpus: float = 0.0
     ports: int = 0  # how many network ports of the agent
+    start_within: float | None = None  # promises, in seconds from the due time: for statistics alone
+    finish_within: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)  # stored fields that we do not know, kept as they are
 
     @property

@@ -111,6 +111,10 @@ def _own(job: Job) -> Iterator[tuple[str, str]]:
         yield "gpus", double_text(job.gpus)
     if job.ports:
         yield "ports", str(job.ports)
+    if job.start_within is not None:
+        yield "startWithin", double_text(job.start_within)
+    if job.finish_within is not None:
+        yield "finishWithin", double_text(job.finish_within)
 
 
 def _files(job: Job, line: Line, mirrored: bool) -> Iterator[tuple[str, str]]:

@@ -292,6 +292,8 @@ class JobSchema(Lenient):
     on_uncertain = Own(OnUncertain, "skip or rerun", "string", data_key="onUncertain")
     gpus = Own(_gpus, "a whole number of GPUs from 0 to 1000")
     ports = Own(_ports, "a whole number of network ports from 0 to 1000", "integer")
+    start_within = Own(_SECONDS, "a number of seconds, 0 or more", data_key="startWithin")
+    finish_within = Own(_SECONDS, "a number of seconds, 0 or more", data_key="finishWithin")
 
 
 # What a job document may hold; `container` and `constraints` have readers of their own.

@@ -24,6 +24,7 @@ from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.job import JobState
 from chronos_py.model.messages import ChangeJob, DeleteJob, KillRun, KillTasks, MarkSuccess, Request, RunJob, SubmitJob
 from chronos_py.model.run import Phase, Run, Trigger
+from chronos_py.model.statistics import Group, StatisticsQuery, recount
 from chronos_py.model.view import JobView, View
 from chronos_py.persistence.base import RunQuery
 from chronos_py.scheduler.schedule import parse_schedule
@@ -49,6 +50,9 @@ class FakeHistory:
 
     def attempts(self, run: int) -> list[AttemptRecord]:
         return [attempt for attempt in self.tries if attempt.run == run]
+
+    def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
+        return recount([*self.rows, *self.tries], query, now)
 
     def recent_attempts(self, job: str, limit: int) -> list[AttemptRecord]:
         found = [attempt for attempt in self.tries if attempt.job == job]
