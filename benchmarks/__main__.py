@@ -7,9 +7,9 @@ import sys
 
 import structlog
 
-from benchmarks import mesos, placing, running, serving
+from benchmarks import mesos, placing, running, serving, statistics
 
-MODULES = {"placing": placing, "running": running, "serving": serving, "mesos": mesos}
+MODULES = {"placing": placing, "running": running, "serving": serving, "statistics": statistics, "mesos": mesos}
 
 
 def main() -> None:

@@ -72,3 +72,69 @@ class StatisticsForm(Schema):
     rows = fields.List(fields.Nested(FiguresForm))
     truncated = fields.Boolean(metadata={"description": "there are more rows than `limit`"})
     start = fields.String(data_key="from")
+
+
+class AmountsForm(Schema):
+    """Cores, MiB, MiB, GPUs."""
+
+    cpus = fields.Float()
+    mem = fields.Float()
+    disk = fields.Float()
+    gpus = fields.Float()
+
+
+class CapacityForm(Schema):
+    """What some agents have."""
+
+    agents = fields.Integer()
+    total = fields.Nested(AmountsForm)
+    used = fields.Nested(AmountsForm, metadata={"description": "by tasks of all frameworks"})
+    usedByUs = fields.Nested(AmountsForm)
+    offered = fields.Nested(AmountsForm, metadata={"description": "to us, and held at present"})
+    free = fields.Nested(AmountsForm, metadata={"description": "used by nobody and not reserved for others"})
+    slots = fields.Integer(allow_none=True, metadata={"description": "how many tasks of the shape would fit"})
+
+
+class AttributeCapacityForm(CapacityForm):
+    value = fields.String(metadata={"description": "empty: of agents without the attribute"})
+
+
+class AgentCapacityForm(Schema):
+    agent = fields.String()
+    host = fields.String()
+    active = fields.Boolean()
+    attributes = fields.Dict(keys=fields.String(), values=fields.String())
+    total = fields.Nested(AmountsForm)
+    used = fields.Nested(AmountsForm)
+    usedByUs = fields.Nested(AmountsForm)
+    offered = fields.Nested(AmountsForm)
+    free = fields.Nested(AmountsForm)
+    reserved = fields.Dict(keys=fields.String(), values=fields.Nested(AmountsForm))
+    slots = fields.Integer(allow_none=True)
+
+
+class WaitingLevelForm(Schema):
+    priority = fields.Integer()
+    waiting = fields.Integer()
+    oldestRun = fields.Integer()
+    oldestDue = fields.String()
+    oldestWait = fields.Float(metadata={"description": "seconds since it was due"})
+
+
+class WaitingForm(Schema):
+    waiting = fields.Integer(metadata={"description": "runs that wait for a place or for a retry"})
+    byPriority = fields.List(fields.Nested(WaitingLevelForm), metadata={"description": "highest first"})
+
+
+class ResourcesForm(CapacityForm):
+    at = fields.String()
+    age = fields.Float(metadata={"description": "seconds since the cluster told"})
+    largestFree = fields.Nested(AmountsForm, metadata={"description": "of the agent with most cores free"})
+    shape = fields.Nested(AmountsForm, allow_none=True)
+    reserved = fields.Dict(
+        keys=fields.String(), values=fields.Nested(AmountsForm), metadata={"description": "by role; `*`: for nobody"}
+    )
+    running = fields.Integer()
+    queue = fields.Nested(WaitingForm)
+    byAttribute = fields.List(fields.Nested(AttributeCapacityForm), metadata={"description": "with `attribute` only"})
+    byAgent = fields.List(fields.Nested(AgentCapacityForm), metadata={"description": "with `agents=true` only"})
