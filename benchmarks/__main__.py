@@ -7,9 +7,16 @@ import sys
 
 import structlog
 
-from benchmarks import mesos, placing, running, serving, zookeeper
+from benchmarks import mesos, placing, running, serving, statistics, zookeeper
 
-MODULES = {"placing": placing, "running": running, "serving": serving, "mesos": mesos, "zookeeper": zookeeper}
+MODULES = {
+    "placing": placing,
+    "running": running,
+    "serving": serving,
+    "statistics": statistics,
+    "mesos": mesos,
+    "zookeeper": zookeeper,
+}
 
 
 def main() -> None:

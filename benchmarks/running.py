@@ -12,6 +12,7 @@ from chronos_py.clock import Millis
 from chronos_py.drivers.base import DriverStatus, OutputChunk, Post
 from chronos_py.errors import UnknownTask
 from chronos_py.inbox import Posted
+from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.job import Job
 from chronos_py.model.messages import DriverEffect, DriverReady, Launch, OffersReceived, StatusUpdate, SubmitJob
 from chronos_py.model.offer import Offer
@@ -68,6 +69,9 @@ class InstantCluster:
 
     def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         raise UnknownTask(f"{task_id} {stream} {offset} {length} {agent_id}")  # instant tasks write nothing
+
+    def capacity(self) -> list[AgentCapacity]:
+        return []
 
     def sandbox_url(self, task_id: str, agent_id: str) -> str:
         del task_id, agent_id

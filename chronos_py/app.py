@@ -304,6 +304,7 @@ def _prune(stopping: threading.Event, history: SqlHistoryStore, settings: Settin
         try:
             oldest = SystemClock().now() - settings.history_max_age * 86_400_000
             removed = history.prune(oldest, settings.history_keep_per_job)
+            history.prune_statistics(SystemClock().now())
             if removed:
                 log.info("old runs removed from history", runs=removed)
         except Exception:

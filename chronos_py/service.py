@@ -23,7 +23,9 @@ from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, 
 from chronos_py.feed import Subscription
 from chronos_py.inbox import Inbox, Posted, answer
 from chronos_py.loading import Loader, no_collection
+from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
+from chronos_py.model.job import Job
 from chronos_py.model.messages import (
     Decline,
     DriverReady,
@@ -36,11 +38,14 @@ from chronos_py.model.messages import (
     Request,
     Revive,
 )
+from chronos_py.model.offer import Offer
+from chronos_py.model.resources import Resources
 from chronos_py.model.view import View, Waiting
 from chronos_py.persistence.base import JobStore
 from chronos_py.scheduler.book import Policy, Turn
 from chronos_py.scheduler.engine import Engine
 from chronos_py.scheduler.offers import OfferLoop
+from chronos_py.scheduler.tasks import need
 
 log = structlog.get_logger(__name__)
 
@@ -233,6 +238,18 @@ class Service:
         subscription = Subscription(self._subscriptions.discard)
         self._subscriptions.add(subscription)
         return subscription
+
+    def capacity(self) -> Sequence[AgentCapacity]:
+        """Return what the driver knows of agents."""
+        return self.driver.capacity() if self._driver_started else ()
+
+    def held_offers(self) -> Sequence[Offer]:
+        """Return the offers that are held at present."""
+        return list(self._engine.loop.held.values())
+
+    def need(self, job: Job) -> Resources:
+        """Return what a run of a job takes of its agent."""
+        return need(job, self._policy.tasks)
 
     def queue_levels(self) -> dict[int, int]:
         """Return how many runs wait for a place, by priority."""

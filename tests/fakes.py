@@ -9,6 +9,7 @@ from typing import Any
 from chronos_py.clock import Millis
 from chronos_py.drivers.base import DriverStatus, OutputChunk, Post
 from chronos_py.errors import StaleLeader, UnknownTask
+from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.messages import (
     Acknowledge,
@@ -136,6 +137,13 @@ class FakeDriver:
 
     def sandbox_url(self, task_id: str, agent_id: str) -> str:
         return f"http://{agent_id}/{task_id}"
+
+    def capacity(self) -> list[AgentCapacity]:
+        used = dict.fromkeys(self.agents, Resources())
+        for task in self.tasks.values():
+            if task.update is None:
+                used[task.agent] = used.get(task.agent, Resources()) + task.task.resources
+        return [AgentCapacity(agent, agent, self.room, used[agent]) for agent in self.agents]
 
     def offer(self, agent: str) -> None:
         self.offers += 1

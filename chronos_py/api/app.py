@@ -9,7 +9,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from chronos_py.api.backend import ApiSettings, Backend
 from chronos_py.api.chronos import chronos_blueprint
 from chronos_py.api.errors import api_answer
+from chronos_py.api.figures import figures_blueprint
 from chronos_py.api.pages import error_page
+from chronos_py.api.resources import resources_blueprint
 from chronos_py.api.runs import runs_blueprint
 from chronos_py.api.system import system_blueprint
 from chronos_py.api.transport import REFUSAL, answer, as_routed, compress, take_the_rest
@@ -20,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 PREFIXES = ("/scheduler", "/v1/scheduler")
 LEADER_PATHS = frozenset(f"{prefix}/leader" for prefix in PREFIXES)
+LOADED = tuple(f"/api/{name}" for name in ("jobs", "runs", "queue", "quarantine", "statistics", "resources"))
 
 
 def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: Metrics | None = None) -> Flask:
@@ -32,6 +35,8 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
     app.register_blueprint(chronos_blueprint(backend, settings, 2))
     app.register_blueprint(chronos_blueprint(backend, settings, 3))
     app.register_blueprint(runs_blueprint(backend, settings))
+    app.register_blueprint(figures_blueprint(backend))
+    app.register_blueprint(resources_blueprint(backend))
     app.register_blueprint(system_blueprint(backend, metrics))
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ChronosError, api_answer)
@@ -44,7 +49,7 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
             raise refusal
         if request.path.rstrip("/") in LEADER_PATHS:
             return
-        if not backend.view.loaded and _on((*PREFIXES, "/api/jobs", "/api/runs", "/api/queue", "/api/quarantine")):
+        if not backend.view.loaded and _on((*PREFIXES, *LOADED)):
             raise NotLeader("nothing has been loaded yet")
 
     @app.after_request

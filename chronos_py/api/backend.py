@@ -9,9 +9,14 @@ from typing import Any, Protocol
 
 from chronos_py.clock import Millis
 from chronos_py.election import Standing
+from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.history import AttemptRecord, RunRecord
+from chronos_py.model.job import Job
 from chronos_py.model.messages import Request
+from chronos_py.model.offer import Offer
+from chronos_py.model.resources import Resources
+from chronos_py.model.statistics import Group, StatisticsQuery
 from chronos_py.model.view import View
 from chronos_py.persistence.base import RunQuery
 
@@ -26,6 +31,9 @@ class History(Protocol):
     def attempts(self, run: int) -> list[AttemptRecord]: ...
 
     def recent_attempts(self, job: str, limit: int) -> list[AttemptRecord]: ...
+
+    def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
+        """Sum up; records that were made a moment ago may be missing. Raises InvalidInput for what is not kept."""
 
 
 class OutputChunk(Protocol):
@@ -84,6 +92,15 @@ class Backend(Protocol):
 
     def sandbox_url(self, task_id: str, agent_id: str) -> str:
         """Return where a browser finds what the task left, empty when there is no such place."""
+
+    def capacity(self) -> Sequence[AgentCapacity]:
+        """Return what the driver knows of agents."""
+
+    def held_offers(self) -> Sequence[Offer]:
+        """Return the offers that are held at present."""
+
+    def need(self, job: Job) -> Resources:
+        """Return what a run of a job takes of its agent."""
 
     def queue_levels(self) -> Mapping[int, int]:
         """Return how many runs wait, by priority."""

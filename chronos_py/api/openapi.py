@@ -28,6 +28,20 @@ from chronos_py.api.forms import (
     RunListForm,
     WaitForm,
 )
+from chronos_py.api.report_forms import (
+    AgentCapacityForm,
+    AmountsForm,
+    AttributeCapacityForm,
+    CapacityForm,
+    FiguresForm,
+    PercentilesForm,
+    ResourcesForm,
+    ServiceLevelForm,
+    ServiceLevelsForm,
+    StatisticsForm,
+    WaitingForm,
+    WaitingLevelForm,
+)
 from chronos_py.api.transport import JSON
 from chronos_py.model.schemas import ContainerSchema, Own, Part, Parts, Texts
 
@@ -36,6 +50,9 @@ _FORMS: tuple[type[Schema], ...] = (
     *(ContainerSchema, JobForm, AttemptForm, RunForm, WaitForm, ErrorForm, RunDetailForm),
     *(RunChangeForm, JobListForm, RunListForm, AttemptListForm, JobWhyForm, QueueForm, QuotasForm, QuarantineForm),
     LeaderForm,
+    *(PercentilesForm, ServiceLevelForm, ServiceLevelsForm, FiguresForm, StatisticsForm),
+    *(AmountsForm, CapacityForm, AttributeCapacityForm, AgentCapacityForm, WaitingLevelForm, WaitingForm),
+    ResourcesForm,
 )
 
 API_PAGE = """<!doctype html>
@@ -54,6 +71,9 @@ code{background:#eef2f6;padding:.1em .3em;border-radius:3px}li{margin:.3rem 0}</
 <code>?length=</code>, <code>?follow=1</code></li>
 <li><code>GET /api/queue</code>, <code>/api/quotas</code>, <code>/api/quarantine</code>, <code>/api/events</code>,
 <code>/api/leader</code></li>
+<li><code>GET /api/statistics</code>: <code>from</code>, <code>to</code>, <code>by</code>, <code>per</code></li>
+<li><code>GET /api/resources</code>: <code>cpus</code>, <code>mem</code>, <code>attribute</code>,
+<code>agents</code></li>
 <li>Chronos 2.x below <code>/scheduler</code>, Chronos 3.x below <code>/v1/scheduler</code></li>
 </ul></body></html>
 """
@@ -63,6 +83,8 @@ _QUERY = {
     "/api/jobs": ("q", "owner", "kind", "disabled", "limit", "cursor", "offset"),
     "/api/runs": ("job", "outcome", "trigger", "owner", "state", "from", "to", "limit", "cursor"),
     "/api/queue": ("limit",),
+    "/api/resources": ("cpus", "mem", "disk", "gpus", "attribute", "agents"),
+    "/api/statistics": (*("from", "to", "by", "per", "job", "owner", "host", "exit", "limit", "target", "format"),),
     "/api/runs/{run}/attempts/{attempt}/{stream}": ("offset", "length", "follow"),
 }
 # path, method, what it does, schema of the answer (None: nothing, a list: an array of it)
@@ -83,6 +105,8 @@ _OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
     ("/api/quarantine", "get", "Stored records that could not be read", "Quarantine"),
     ("/api/leader", "get", "Who leads, as the node that is asked sees it; never passed on", "Leader"),
     ("/api/events", "get", "A stream of what changes (server-sent events)", EVENTS),
+    ("/api/statistics", "get", "Sums of ended runs; also as CSV", "Statistics"),
+    ("/api/resources", "get", "What the cluster has, what is free, what would fit, what waits", "Resources"),
     ("/v1/scheduler/iso8601", "post", "Create or replace a schedule-based job", None),
     ("/v1/scheduler/dependency", "post", "Create or replace a dependency-based job", None),
     ("/v1/scheduler/jobs", "get", "All jobs as Chronos 3 shows them", ["Job"]),

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -18,8 +17,10 @@ from flask.typing import ResponseReturnValue
 from chronos_py.api.backend import ApiSettings, Backend, OutputChunk
 from chronos_py.api.forms import active_run, ended_attempt, ended_run, iso, present_attempt
 from chronos_py.api.openapi import API_PAGE, openapi_document
+from chronos_py.api.parameters import choice as _choice
+from chronos_py.api.parameters import instant as _instant
+from chronos_py.api.parameters import number as _number
 from chronos_py.api.transport import answer, consume_json, json_body, nothing
-from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput, Overloaded, Unavailable, UnknownJob, UnknownRun, UnknownTask
 from chronos_py.model.documents import read_job
 from chronos_py.model.job import Counters, Job, JobState
@@ -37,38 +38,6 @@ RUN = "/runs/<int(max=9223372036854775807):number>"  # what a store can hold
 POLL_S, HEARTBEAT_S = 0.25, 15.0
 NOTICE_S = 0.5  # within which a stream notices that the server is stopping
 STATES = ("all", "active", "ended")
-
-
-def _number(name: str, default: int, low: int, high: int) -> int:
-    text = request.args.get(name, "")
-    if not text:
-        return default
-    try:
-        number = int(text)
-    except ValueError:
-        raise InvalidInput(name, text, "must be a whole number") from None
-    if not low <= number <= high:
-        raise InvalidInput(name, text, f"must be from {low} to {high}")
-    return number
-
-
-def _choice(name: str, choices: Any, default: str | None = None) -> str | None:
-    text = request.args.get(name) or default
-    if text is not None and text not in tuple(choices):
-        raise InvalidInput(name, text, f"must be one of {', '.join(choices)}")
-    return text
-
-
-def _instant(name: str) -> Millis | None:
-    text = request.args.get(name, "")
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise InvalidInput(name, text, "must be an ISO 8601 date and time") from None
 
 
 def _json(value: Any) -> Response:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.messages import DriverEffect, DriverEvent
 
 Post = Callable[[DriverEvent], None]  # never blocks, may be called from any thread
@@ -49,6 +50,9 @@ class Driver(Protocol):
         """Stop taking part; tasks run on."""
 
     def status(self) -> DriverStatus: ...
+
+    def capacity(self) -> Sequence[AgentCapacity]:
+        """Return what is known of each agent: from memory, for it may be asked every second, from any thread."""
 
     def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         """Read up to `length` bytes of a task's stdout or stderr; a negative `offset` counts from the end.

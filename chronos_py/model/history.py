@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from chronos_py.clock import Millis
@@ -27,6 +28,12 @@ class AttemptRecord:
     message: str = ""
     exit_code: int | None = None
     signal: int | None = None
+    owner: str = ""
+
+    @property
+    def exit_reason(self) -> str:
+        """Return why it ended, one of few."""
+        return exit_reason(self.outcome, self.reason, self.exit_code, self.signal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,24 @@ class RunRecord:
     elements_processed: int = 0
     task_id: str = ""  # of the last attempt
     host: str = ""
+    first_started: Millis | None = None  # of the first attempt that started
+    exit_reason: str = ""  # of the last attempt
 
 
 HistoryRecord = RunRecord | AttemptRecord
+
+_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_TOLD = frozenset({Outcome.SUCCESS, Outcome.KILLED, Outcome.TIMED_OUT})
+
+
+def exit_reason(outcome: Outcome, reason: str = "", exit_code: int | None = None, signal: int | None = None) -> str:
+    """Return why an attempt ended, as one of so few that statistics can be grouped by it: `exit 3`, `signal 9`, a
+    reason by its name in Mesos, or the outcome. Sentences are not among them, for no two need be alike."""
+    if outcome in _TOLD:
+        return outcome.value
+    if signal is not None:
+        return f"signal {signal}"
+    if exit_code is not None:
+        return f"exit {exit_code}"
+    name = reason.removeprefix("REASON_")
+    return name if _NAME.fullmatch(name) else outcome.value

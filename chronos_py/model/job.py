@@ -163,6 +163,8 @@ class Job:
     avoid_failed_agents: Avoid | None = None  # None: soft
     labels: tuple[Pair, ...] = ()  # each key once, in order of the keys
     preemptible: bool = False  # its runs may be stopped to make room for runs of higher priority
+    start_within: float | None = None  # promises, in seconds from the due time: for statistics alone
+    finish_within: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)  # stored fields that we do not know, kept as they are
 
     @property

@@ -123,6 +123,10 @@ def _own(job: Job) -> Iterator[tuple[str, str]]:
         yield "labels", _object((string_json(pair.key)[1:-1], string_json(pair.value)) for pair in job.labels)
     if job.preemptible:
         yield "preemptible", "true"
+    if job.start_within is not None:
+        yield "startWithin", double_text(job.start_within)
+    if job.finish_within is not None:
+        yield "finishWithin", double_text(job.finish_within)
 
 
 def _files(job: Job, line: Line, mirrored: bool) -> Iterator[tuple[str, str]]:

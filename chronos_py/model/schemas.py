@@ -316,6 +316,8 @@ class JobSchema(Lenient):
     avoid_failed_agents = Own(Avoid, "soft or hard", "string", data_key="avoidFailedAgents")
     labels = Own(_labels, "an object of at most 50 texts of at most 255 characters, no = in their names", "object")
     preemptible = Own(_truth, "true or false", "boolean")
+    start_within = Own(_SECONDS, "a number of seconds, 0 or more", data_key="startWithin")
+    finish_within = Own(_SECONDS, "a number of seconds, 0 or more", data_key="finishWithin")
 
 
 def read_priority(value: Any) -> int:

@@ -11,6 +11,7 @@ from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.job import Counters, Job, JobState
 from chronos_py.model.messages import Change
 from chronos_py.model.run import Run
+from chronos_py.model.statistics import Group, StatisticsQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +88,8 @@ class HistoryStore(Protocol):
 
     def prune(self, older_than: Millis, keep_per_job: int) -> int:
         """Remove runs that ended before `older_than`, but keep each job's newest; return how many went."""
+
+    def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
+        """Sum up what was ever written, each record once, pruned or not. Raises InvalidInput: see statistics.plan."""
 
     def close(self) -> None: ...

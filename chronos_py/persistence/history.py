@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -32,17 +33,28 @@ from chronos_py.clock import Millis
 from chronos_py.errors import StoreUnavailable
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.run import Outcome, Trigger
+from chronos_py.model.statistics import KEPT, Group, StatisticsQuery
 from chronos_py.persistence.base import RunQuery
 from chronos_py.persistence.ledger import Gap, find_gaps
+from chronos_py.persistence.rollups import Rollups, table_in
 
 log = structlog.get_logger(__name__)
 R = TypeVar("R")
-Noun = TypeVar("Noun", RunRecord, AttemptRecord)
+Noun = TypeVar("Noun")
 
-VERSION = 1
-STEPS: dict[int, Sequence[str]] = {}  # the statements that turn version n into version n + 1
+VERSION = 2
+STEPS: dict[int, Sequence[str]] = {  # statements that turn version n into n + 1, and our own word
+    1: (
+        "ALTER TABLE runs ADD COLUMN first_started BIGINT",
+        "ALTER TABLE runs ADD COLUMN exit_reason TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE attempts ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+        "make rollups",
+    )
+}
 
 SIZES = (256, 64, 16, 4, 1)  # rows per statement; each is compiled once
+LOOKED_UP = 500  # numbers in one question
+COUNTED_AT_ONCE = 5000  # rows, when roll-ups are made of what is there
 PRUNED_AT_ONCE = 500  # runs: some ten milliseconds of holding the write lock
 LOG_LIMIT = 16 * 1024 * 1024  # bytes the write-ahead log keeps on disk
 CACHE_KIB = 16 * 1024  # a connection; what is used of it depends on the work: the indexes are written all over
@@ -77,6 +89,8 @@ runs = sa.Table(
     sa.Column("elements_processed", _Int, nullable=False),
     sa.Column("task_id", sa.Text, nullable=False),
     sa.Column("host", sa.Text, nullable=False),
+    sa.Column("first_started", _Int),
+    sa.Column("exit_reason", sa.Text, nullable=False, server_default=""),
     # A job's runs newest first; with all that `durations` needs, so that it reads no rows and sorts nothing.
     sa.Index("runs_of_job", "job", sa.text("run DESC"), "due", "ended", "outcome", "attempts"),
     sa.Index("runs_ended", "ended", "run"),
@@ -101,37 +115,38 @@ attempts = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("exit_code", _Int),
     sa.Column("signal", _Int),
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),
     sa.Index("attempts_of_job", "job", "launched"),
     sqlite_with_rowid=False,
 )
+rollups = table_in(metadata)
 
 
 def _run_row(r: RunRecord) -> tuple[Any, ...]:
     causes = " ".join(map(str, r.causes))
     return (r.run, r.job, r.trigger.value, r.due, r.created, r.ended, r.outcome.value, r.reason, r.attempts, r.started,
             r.index, r.last_index, r.last_due, r.version, r.into, r.arguments, causes, r.owner, r.elements_processed,
-            r.task_id, r.host)  # fmt: skip
+            r.task_id, r.host, r.first_started, r.exit_reason)  # fmt: skip
 
 
 def _run_of(row: Sequence[Any]) -> RunRecord:
     run, job, trigger, due, created, ended, outcome, reason, tries, started, first, last, last_due, version, into, \
-        arguments, causes, owner, elements, task_id, host = row  # fmt: skip
+        arguments, causes, owner, elements, task_id, host, first_started, exit_reason = row  # fmt: skip
     return RunRecord(run, job, Trigger(trigger), due, created, ended, Outcome(outcome), reason, tries, started, first,
                      last, last_due, version, into, arguments, tuple(map(int, causes.split())), owner, elements,
-                     task_id, host)  # fmt: skip
+                     task_id, host, first_started, exit_reason)  # fmt: skip
 
 
 def _attempt_row(a: AttemptRecord) -> tuple[Any, ...]:
     return (a.run, a.attempt, a.task_id, a.job, a.agent_id, a.host, a.launched, a.started, a.ended, a.outcome.value,
-            a.state, a.reason, a.message, a.exit_code, a.signal)  # fmt: skip
+            a.state, a.reason, a.message, a.exit_code, a.signal, a.owner)  # fmt: skip
 
 
 def _attempt_of(row: Sequence[Any]) -> AttemptRecord:
-    run, attempt, task_id, job, agent, host, launched, started, ended, outcome, state, reason, message, code, signal = (
-        row
-    )
+    run, attempt, task_id, job, agent, host, launched, started, ended, outcome, state, reason, message, code, signal, \
+        owner = row  # fmt: skip
     return AttemptRecord(run, attempt, task_id, job, agent, host, launched, started, ended, Outcome(outcome), state,
-                         reason, message, code, signal)  # fmt: skip
+                         reason, message, code, signal, owner)  # fmt: skip
 
 
 def sqlite_url(data_dir: str | Path) -> str:
@@ -165,6 +180,7 @@ class SqlHistoryStore:
         else:
             self._engine = sa.create_engine(address, pool_pre_ping=True)
         self._upserts: dict[tuple[str, int], tuple[str, list[str] | None]] = {}
+        self._rollups = Rollups(rollups, self._upsert)
         self._lock = threading.Lock()
         self._ready = False
         self._generation = 0  # grows each time a damaged file was put aside
@@ -182,9 +198,12 @@ class SqlHistoryStore:
                 by_attempt[record.run, record.attempt] = record
         run_rows, attempt_rows = list(map(_run_row, by_run.values())), list(map(_attempt_row, by_attempt.values()))
         try:
-            self._write_rows(run_rows, attempt_rows)
+            found: list[HistoryRecord] = [*by_run.values(), *by_attempt.values()]
+            self._write_rows(run_rows, attempt_rows, found)
         except (ValueError, OverflowError, DataError):  # UnicodeEncodeError is a ValueError
-            self._write_rows(list(map(self._cleaned, run_rows)), list(map(self._cleaned, attempt_rows)))
+            run_rows, attempt_rows = list(map(self._cleaned, run_rows)), list(map(self._cleaned, attempt_rows))
+            found = [*map(_run_of, run_rows), *map(_attempt_of, attempt_rows)]
+            self._write_rows(run_rows, attempt_rows, found)
 
     def runs(self, query: RunQuery) -> list[RunRecord]:
         wanted = sa.select(runs).order_by(runs.c.run.desc()).limit(max(0, query.limit))
@@ -259,6 +278,14 @@ class SqlHistoryStore:
                 gone += len(doomed)
                 time.sleep(min(time.monotonic() - began, 0.1))  # let others write
 
+    def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
+        where = tuple((name, self._clean_text(value)) for name, value in query.where)
+        return self._do(lambda db: self._rollups.read(db, replace(query, where=where), now), write=False)
+
+    def prune_statistics(self, now: Millis) -> int:
+        """Remove the roll-ups' buckets that are older than they are kept; return how many."""
+        return self._do(lambda db: self._rollups.prune(db, now), write=True)
+
     def close(self) -> None:
         self._engine.dispose()
 
@@ -281,8 +308,12 @@ class SqlHistoryStore:
     def _read(self, statement: sa.Select[Any]) -> Sequence[Any]:
         return self._do(lambda db: db.execute(statement).all(), write=False)
 
-    def _write_rows(self, run_rows: list[tuple[Any, ...]], attempt_rows: list[tuple[Any, ...]]) -> None:
+    def _write_rows(
+        self, run_rows: list[tuple[Any, ...]], attempt_rows: list[tuple[Any, ...]], records: list[HistoryRecord]
+    ) -> None:
         def write(db: sa.Connection) -> None:
+            _be_the_only_writer(db)
+            self._rollups.add(db, records, _written_before(db, records))
             self._upsert(db, runs, run_rows)
             self._upsert(db, attempts, attempt_rows)
 
@@ -388,10 +419,31 @@ class SqlHistoryStore:
             for version in range(found or self._version, self._version):
                 log.info("bringing history up to date", version=version + 1)
                 with self._engine.begin() as db:
-                    for statement in self._steps[version]:
-                        db.execute(sa.text(statement))
+                    for step in self._steps[version]:
+                        if step == "make rollups":
+                            self._make_rollups(db)
+                        else:
+                            db.execute(sa.text(step))
                     db.execute(sa.update(layout).values(version=version + 1))
             self._ready = True
+
+    def _make_rollups(self, db: sa.Connection) -> None:
+        """Make roll-ups of what an older version has written, as far back as they are kept."""
+        rollups.create(db)
+        newest = db.execute(sa.select(sa.func.max(runs.c.ended))).scalar_one() or 0
+        kinds: tuple[tuple[sa.Table, Callable[[Sequence[Any]], HistoryRecord]], ...]
+        kinds = ((runs, _run_of), (attempts, _attempt_of))
+        for table, build in kinds:
+            key, last = list(table.primary_key), (-BIGGEST,) * len(table.primary_key)
+            while True:
+                rows = db.execute(
+                    sa.select(table).where(sa.tuple_(*key) > last).order_by(*key).limit(COUNTED_AT_ONCE)
+                ).all()
+                if not rows:
+                    break
+                last = tuple(rows[-1][: len(key)])
+                recent = [row for row in rows if row.ended >= newest - KEPT["day"]]
+                self._rollups.add(db, _records(recent, build), ())
 
     def _damaged(self, error: SQLAlchemyError) -> bool:
         code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) & 0xFF
@@ -424,6 +476,28 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
     cursor.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
     cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     cursor.close()
+
+
+def _be_the_only_writer(db: sa.Connection) -> None:
+    """Wait until no other transaction adds to the roll-ups: what is read from here on is what is added to."""
+    db.execute(sa.update(layout).values(version=layout.c.version))
+
+
+def _written_before(db: sa.Connection, records: Iterable[HistoryRecord]) -> list[HistoryRecord]:
+    """Return what is there of the same runs and attempts."""
+    run_numbers = {record.run for record in records if isinstance(record, RunRecord)}
+    tries = {(record.run, record.attempt) for record in records if isinstance(record, AttemptRecord)}
+    found: list[HistoryRecord] = []
+    for some in _parts(sorted(run_numbers)):
+        found += _records(db.execute(sa.select(runs).where(runs.c.run.in_(some))), _run_of)
+    for some in _parts(sorted({run for run, _ in tries})):
+        rows = db.execute(sa.select(attempts).where(attempts.c.run.in_(some)))
+        found += _records((row for row in rows if (row[0], row[1]) in tries), _attempt_of)
+    return found
+
+
+def _parts(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (numbers[start : start + LOOKED_UP] for start in range(0, len(numbers), LOOKED_UP))
 
 
 def _remove(db: sa.Connection, numbers: Sequence[int]) -> None:

@@ -15,6 +15,7 @@ from chronos_py.errors import StaleLeader
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.messages import Change, Kind
 from chronos_py.model.run import Outcome
+from chronos_py.model.statistics import Group, StatisticsQuery, recount
 from chronos_py.persistence.base import RunQuery, Snapshot
 from chronos_py.persistence.batch import KINDS, settle
 from chronos_py.persistence.codec import dump, load
@@ -78,6 +79,7 @@ class MemoryHistoryStore:
         self._lock = threading.Lock()
         self._runs: dict[int, RunRecord] = {}
         self._attempts: dict[int, dict[int, AttemptRecord]] = {}
+        self._pruned: list[HistoryRecord] = []  # still counted by statistics
 
     def write(self, records: Iterable[HistoryRecord]) -> None:
         with self._lock:
@@ -121,9 +123,13 @@ class MemoryHistoryStore:
                 if seen[record.job] > keep_per_job and record.ended < older_than:
                     gone.append(number)
             for number in gone:
-                del self._runs[number]
-                self._attempts.pop(number, None)
+                self._pruned += [self._runs.pop(number), *self._attempts.pop(number, {}).values()]
             return len(gone)
+
+    def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
+        with self._lock:
+            tries = [attempt for attempts in self._attempts.values() for attempt in attempts.values()]
+            return recount([*self._runs.values(), *tries, *self._pruned], query, now)
 
     def gaps(self, job: str, version: int, up_to: int, start: int = 0) -> list[Gap]:
         """Return which due times `start` to `up_to` of a job's schedule have not exactly one row: see find_gaps."""

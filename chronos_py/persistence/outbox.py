@@ -16,6 +16,7 @@ import structlog
 from chronos_py.clock import Millis
 from chronos_py.errors import StoreUnavailable
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
+from chronos_py.model.statistics import Group, StatisticsQuery
 from chronos_py.persistence.base import HistoryStore, RunQuery
 from chronos_py.persistence.codec import BadRecord, encode_record
 from chronos_py.persistence.ledger import matches
@@ -281,6 +282,10 @@ class HistoryReader:
     def durations(self, limit_per_job: int) -> Mapping[str, Sequence[int]]:
         """See HistoryStore. What is still on its way is left out: the service counts that itself."""
         return self._store.durations(limit_per_job)
+
+    def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
+        """See HistoryStore. What is still on its way is left out."""
+        return self._store.statistics(query, now)
 
     def prune(self, older_than: Millis, keep_per_job: int) -> int:
         """See HistoryStore."""

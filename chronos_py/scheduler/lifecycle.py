@@ -26,7 +26,7 @@ from dataclasses import replace
 from typing import Any
 
 from chronos_py.clock import Millis, iso_utc
-from chronos_py.model.history import AttemptRecord, RunRecord
+from chronos_py.model.history import AttemptRecord, RunRecord, exit_reason
 from chronos_py.model.job import JobState, OnUncertain, Token
 from chronos_py.model.messages import Acknowledge, Kill, Notify, StatusUpdate
 from chronos_py.model.run import Outcome, Phase, Run, TaskState, Trigger
@@ -318,6 +318,7 @@ class Lifecycle:
             host="",
             launched=None,
             started=None,
+            first_started=run.started if run.first_started is None else run.first_started,
             deadline=None,
             killing="",
             uncertain=False,
@@ -355,7 +356,8 @@ class Lifecycle:
             self._next_attempt(run, now + delay, **self._avoiding(run, now))
             self.releaser.settle(entry, now)
         else:
-            self.end(run, outcome, now, reason, attempts=run.attempt + 1)
+            told = (news.reason, news.exit_code, news.signal) if news else ("", None, None)
+            self.end(run, outcome, now, reason, run.attempt + 1, exit_reason(outcome, *told))
 
     @staticmethod
     def _another_try(entry: Entry, run: Run) -> bool:
@@ -366,7 +368,15 @@ class Lifecycle:
         """End a queued run that must not start any more."""
         self.end(run, Outcome.SKIPPED, now, reason)
 
-    def end(self, run: Run, outcome: Outcome, now: Millis, reason: str = "", attempts: int | None = None) -> None:
+    def end(
+        self,
+        run: Run,
+        outcome: Outcome,
+        now: Millis,
+        reason: str = "",
+        attempts: int | None = None,
+        ended_by: str = "",
+    ) -> None:
         """End a run for good: a ledger row, the job's counters, its children, its next run."""
         entry = self.book.owner(run)
         if entry and run.phase is Phase.QUEUED:
@@ -374,7 +384,7 @@ class Lifecycle:
                 entry.playing -= 1
             else:
                 entry.line.remove(run.id)
-        self._record_run(run, outcome, now, reason, run.attempt if attempts is None else attempts)
+        self._record_run(run, outcome, now, reason, run.attempt if attempts is None else attempts, ended_by)
         self.book.drop_run(run)
         if entry is None:
             return
@@ -429,6 +439,7 @@ class Lifecycle:
         ended = now
         if news and news.at is not None:
             ended = max(run.started or run.launched or run.created, min(news.at, now))
+        entry = self.book.jobs.get(run.job)
         self.book.record(
             AttemptRecord(
                 run=run.id,
@@ -446,6 +457,7 @@ class Lifecycle:
                 message=news.message if news else "",
                 exit_code=news.exit_code if news else None,
                 signal=news.signal if news else None,
+                owner=entry.job.owner if entry else "",
             )
         )
 
@@ -453,7 +465,9 @@ class Lifecycle:
         """Account for a run that went with its job."""
         self._record_run(run, Outcome.SKIPPED, now, reason, run.attempt)
 
-    def _record_run(self, run: Run, outcome: Outcome, now: Millis, reason: str, attempts: int) -> None:
+    def _record_run(
+        self, run: Run, outcome: Outcome, now: Millis, reason: str, attempts: int, ended_by: str = ""
+    ) -> None:
         entry = self.book.jobs.get(run.job)
         self.book.record(
             RunRecord(
@@ -476,5 +490,7 @@ class Lifecycle:
                 elements_processed=run.elements_processed,
                 task_id=run.task_id if attempts else "",
                 host=run.host,
+                first_started=run.started if run.first_started is None else run.first_started,
+                exit_reason=ended_by,
             )
         )

@@ -21,8 +21,9 @@ from chronos_py.errors import (
     UnknownRun,
     UnknownTask,
 )
+from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.history import AttemptRecord, RunRecord
-from chronos_py.model.job import JobState
+from chronos_py.model.job import Job, JobState
 from chronos_py.model.messages import (
     ChangeJob,
     DeleteJob,
@@ -34,7 +35,10 @@ from chronos_py.model.messages import (
     SetPriority,
     SubmitJob,
 )
+from chronos_py.model.offer import Offer
+from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run, Trigger
+from chronos_py.model.statistics import Group, StatisticsQuery, recount
 from chronos_py.model.view import JobView, View
 from chronos_py.persistence.base import RunQuery
 from chronos_py.scheduler.schedule import parse_schedule
@@ -60,6 +64,9 @@ class FakeHistory:
 
     def attempts(self, run: int) -> list[AttemptRecord]:
         return [attempt for attempt in self.tries if attempt.run == run]
+
+    def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
+        return recount([*self.rows, *self.tries], query, now)
 
     def recent_attempts(self, job: str, limit: int) -> list[AttemptRecord]:
         found = [attempt for attempt in self.tries if attempt.job == job]
@@ -103,6 +110,8 @@ class FakeBackend:
         self.ended = True
         self.report: dict[str, Any] = {"ready": True, "leading": True}
         self.levels: dict[int, int] = {}
+        self.agents: list[AgentCapacity] = []
+        self.held: list[Offer] = []
         self.subscriptions: list[FakeSubscription] = []
 
     def call(self, request: Request, timeout: float = 30.0) -> Any:
@@ -197,6 +206,15 @@ class FakeBackend:
         data = self.outputs[task_id, stream]
         start = max(0, offset if offset >= 0 else len(data) + offset)
         return Chunk(data[start : start + length], start, len(data), self.ended)
+
+    def capacity(self) -> Sequence[AgentCapacity]:
+        return self.agents
+
+    def held_offers(self) -> Sequence[Offer]:
+        return self.held
+
+    def need(self, job: Job) -> Resources:
+        return Resources.of(job.cpus, job.mem, job.disk)
 
     def queue_levels(self) -> dict[int, int]:
         return self.levels

@@ -25,6 +25,7 @@ from chronos_py.drivers.local.recovery import Examiner
 from chronos_py.drivers.local.sandbox import Sandbox
 from chronos_py.drivers.local.stopping import Stopper
 from chronos_py.drivers.local.supervisor import Supervisor
+from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.messages import Acknowledge, Decline, DriverEffect, Kill, Launch, Reconcile, Revive, Suppress
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Task
@@ -49,7 +50,7 @@ class Options:
 
 
 class Agent:
-    """All but `leave` and the first four are used by the driver's thread alone.
+    """All but `leave`, `detail`, `capacity` and the first four are used by the driver's thread alone.
 
     The messages are this life's own: what a thread of an earlier one leaves late reaches nobody. Its task was found,
     and perhaps given up, by the life that came after.
@@ -123,6 +124,12 @@ class Agent:
             "limits": self._limits.name,
             "limitsDetail": self._limits.detail,
         }
+
+    def capacity(self) -> AgentCapacity:
+        options, offers = self._options, self._offers
+        return AgentCapacity(
+            self._agent_id, options.host, offers.total, offers.used, attributes=dict(options.attributes)
+        )
 
     # --- what comes in
 

@@ -7,7 +7,7 @@ import resource
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
@@ -23,6 +23,7 @@ from chronos_py.drivers.local.outcomes import recorded
 from chronos_py.drivers.local.prune import Pruner
 from chronos_py.drivers.local.sandbox import FOLDERS, Sandbox, boot_id, replace
 from chronos_py.errors import UnknownTask
+from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.messages import Acknowledge, DriverEffect, DriverEvent, DriverReady
 from chronos_py.model.resources import Resources
 
@@ -114,6 +115,10 @@ class LocalDriver:
         if agent is None or thread is None:
             return DriverStatus("local", False)
         return DriverStatus("local", thread.is_alive(), agent.detail())
+
+    def capacity(self) -> Sequence[AgentCapacity]:
+        agent = self._agent
+        return [] if agent is None else [agent.capacity()]
 
     def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         """Read up to `length` bytes of a task's stdout or stderr; a negative `offset` counts from the end.

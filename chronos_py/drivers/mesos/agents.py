@@ -7,9 +7,10 @@ agents is read when an unknown one appears, and now and then.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 LARGEST = 50_000  # agents remembered
 REFRESH_S = 60.0
 SOONEST_S = 1.0  # between two readings
+FRESH_S = 2.0  # an older reading is repeated when somebody wants to know
 FIRST_READING_S = 0.5  # how long the first offers may wait for it
 
 
@@ -36,6 +38,10 @@ class KnownAgent:
     host: str = ""
     url: str = ""
     total: Resources = UNKNOWN
+    used: Resources = UNKNOWN
+    reserved: Mapping[str, Resources] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    active: bool = True
 
 
 def read_agents(answer: Any) -> dict[str, KnownAgent]:
@@ -50,6 +56,12 @@ def read_agents(answer: Any) -> dict[str, KnownAgent]:
                 host=str(entry.get("hostname", "")),
                 url=f"http://{pid.partition('@')[2]}" if "@" in pid else "",
                 total=_total(entry.get("resources") or {}),
+                used=_total(entry.get("used_resources") or {}),
+                reserved={
+                    str(role): _total(amounts) for role, amounts in (entry.get("reserved_resources") or {}).items()
+                },
+                attributes=dict(entry.get("attributes") or {}),
+                active=entry.get("active") is not False and not entry.get("deactivated"),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
@@ -58,15 +70,26 @@ def read_agents(answer: Any) -> dict[str, KnownAgent]:
 
 
 def _total(amounts: Mapping[str, Any]) -> Resources:
-    return Resources(*(thousandths(float(amounts.get(name) or 0)) for name in ("cpus", "mem", "disk", "gpus")))
+    cpus, mem, disk, gpus = (thousandths(float(amounts.get(name) or 0)) for name in ("cpus", "mem", "disk", "gpus"))
+    return Resources(cpus, mem, disk, gpus, _ports(str(amounts.get("ports") or "")))
+
+
+def _ports(text: str) -> int:
+    """Count the ports of `[31000-32000, 40000-40000]`, as masters write them. Raises ValueError."""
+    count = 0
+    for span in filter(None, text.strip("[] ").split(",")):
+        first, _, last = span.strip().partition("-")
+        count += int(last or first) - int(first) + 1
+    return count
 
 
 class AgentDirectory:
     """Agents by id. Asked from any thread; reads with one of its own."""
 
-    def __init__(self, read: Callable[[Endpoint, str], Any]) -> None:
+    def __init__(self, read: Callable[[Endpoint, str], Any], monotonic: Callable[[], float] = time.monotonic) -> None:
         """`read` gets a JSON document of a master by its path; it may raise anything."""
         self._read = read
+        self._monotonic = monotonic
         self._agents: OrderedDict[str, KnownAgent] = OrderedDict()
         self._lock = threading.Lock()
         self._totals: Mapping[str, Resources] = {}
@@ -74,6 +97,8 @@ class AgentDirectory:
         self._wanted = threading.Event()
         self._stopping = threading.Event()
         self._read_once = threading.Event()
+        self._listed: Sequence[KnownAgent] = ()  # as the last reading had them: agents that are gone are not in it
+        self._read_at: float | None = None
         self._thread: threading.Thread | None = None
         self._failing = False
 
@@ -102,6 +127,15 @@ class AgentDirectory:
     def totals(self) -> Mapping[str, Resources]:
         """Return what agents have, as far as that is known."""
         return self._totals
+
+    def listed(self) -> tuple[Sequence[KnownAgent], float]:
+        """Return the agents of the last reading and its age in seconds; a reading that is not new is repeated soon."""
+        if self._read_at is None:
+            return (), 0.0
+        age = self._monotonic() - self._read_at
+        if age > FRESH_S:
+            self._wanted.set()
+        return self._listed, age
 
     def note(self, agent_id: str, host: str, url: str) -> None:
         """Take note of what an offer says."""
@@ -134,6 +168,7 @@ class AgentDirectory:
                     for agent in found.values():
                         self._put(agent)
                     self._totals = {agent.id: agent.total for agent in self._agents.values()}
+                self._listed, self._read_at = tuple(found.values()), self._monotonic()
                 self._failing = False
             except Exception as error:
                 if not self._failing:

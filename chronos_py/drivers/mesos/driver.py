@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from chronos_py.drivers.mesos.sender import Call, Sender
 from chronos_py.drivers.mesos.settings import MesosSettings
 from chronos_py.drivers.mesos.stream import Endpoint
 from chronos_py.drivers.mesos.web import get_json, post_json
+from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.messages import (
     Acknowledge,
     AnswerInverseOffers,
@@ -63,7 +64,7 @@ class MesosDriver:
         """Nothing of one `start` goes on in the next."""
         settings = self.settings
         self._masters = find_masters(settings.master, self._tls)
-        self._directory = AgentDirectory(self._get)
+        self._directory = AgentDirectory(self._get, self._monotonic)
         self._executors = Executors(settings.executor, by_default=settings.own_executor)
         self._sandboxes = Sandboxes(self._directory, self._ask_agent, self._get, self._tls, self._executors)
         self._sender = Sender(settings.call_timeout, settings.queue_limit, self._call_failed)
@@ -119,6 +120,24 @@ class MesosDriver:
         return DriverStatus(
             "mesos", link.state.subscribed and link.alive and self._sender.alive, self._detail(link.state)
         )
+
+    def capacity(self) -> Sequence[AgentCapacity]:
+        ours = _usable_roles(self.settings.roles)
+        listed, age = self._directory.listed()
+        return [
+            AgentCapacity(
+                id=known.id,
+                host=known.host,
+                total=known.total,
+                used=known.used,
+                reserved=known.reserved,
+                attributes=known.attributes,
+                active=known.active,
+                ours=ours,
+                age=age,
+            )
+            for known in listed
+        ]
 
     def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         """Read part of a task's stdout or stderr from its agent. Raises UnknownTask, Unavailable."""
@@ -239,6 +258,11 @@ def _framework(settings: MesosSettings, framework_id: str) -> dict[str, Any]:
         gpus=settings.gpus,
         framework_id=framework_id,
     )
+
+
+def _usable_roles(roles: Sequence[str]) -> frozenset[str]:
+    """Return the roles whose reservations we may use: ours, and those above them."""
+    return frozenset("/".join(role.split("/")[:depth]) for role in roles for depth in range(1, role.count("/") + 2))
 
 
 def _parts(tasks: tuple[tuple[str, str], ...], size: int) -> Iterator[tuple[tuple[str, str], ...]]:
