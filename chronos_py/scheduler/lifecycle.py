@@ -186,7 +186,7 @@ class Lifecycle:
             outcome = Outcome.TIMED_OUT
         else:
             outcome = _OUTCOMES.get(TaskState(news.state), Outcome.FAILED)
-            fault = fault_of(news)
+            fault = fault_of(news, run)
             skip = news.state == TaskState.LOST and not idle and self._never_twice(entry)
             if fault and not skip and self._may_try_anew(entry, run, fault, idle=idle):
                 self._try_anew(run, fault, outcome, now, news)

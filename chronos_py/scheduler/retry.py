@@ -20,7 +20,8 @@ NO_WORD = "NO_WORD"  # our own reason: nobody knew of the task for too long
 # A failure with one of these is the agent's or the master's doing. All others may be the job's, and spend a retry:
 # among them CONTAINER_LAUNCH_FAILED (often an image or a file that does not exist), COMMAND_EXECUTOR_FAILED (a task may
 # end its executor), CONTAINER_LIMITATION and its kinds. EXECUTOR_TERMINATED is what a machine says that was switched
-# off and on again, but also one on which a task has ended its executor: it is nobody's fault only a few times.
+# off and on again, but also one on which a task has ended its executor, or none could be started for it: it is nobody's
+# fault only of a task that ran, and only a few times.
 PLATFORM = frozenset(
     {
         "AGENT_DISCONNECTED", "AGENT_REMOVED", "AGENT_REMOVED_BY_OPERATOR", "AGENT_REREGISTERED", "AGENT_RESTARTED",
@@ -41,9 +42,11 @@ def plain_reason(reason: str) -> str:
     return reason.removeprefix("REASON_").replace("SLAVE", "AGENT")
 
 
-def fault_of(news: StatusUpdate) -> str:
+def fault_of(news: StatusUpdate, run: Run) -> str:
     """Return what went wrong when that was not the job's doing, empty when it may have been."""
     reason = plain_reason(news.reason)
+    if reason in DOUBTFUL and run.phase is not Phase.RUNNING and news.state not in GONE:
+        return ""
     if news.state in GONE:
         return reason or news.state
     return reason if news.state in (TaskState.FAILED, TaskState.ERROR) and reason in PLATFORM else ""

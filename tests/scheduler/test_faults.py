@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chronos_py.model.job import OnUncertain
@@ -44,7 +46,7 @@ def news(bench: Bench, state: str, reason: str = "", message: str = "", *, runni
     ],
 )
 def test_whose_fault_it_is(state: str, reason: str, fault: str) -> None:
-    assert fault_of(StatusUpdate("t", state, reason=reason)) == fault
+    assert fault_of(StatusUpdate("t", state, reason=reason), replace(A_RUN, phase=Phase.RUNNING)) == fault
 
 
 def test_what_never_started() -> None:
@@ -196,6 +198,13 @@ def test_a_stop_is_repeated_with_growing_pauses_until_the_end_comes() -> None:
             bench.driver.effects.clear()
         bench.later(seconds=1)
     assert told == [0, 10, 30, 70]
+
+
+def test_an_executor_that_cannot_be_started_is_the_jobs_own_trouble() -> None:
+    bench = Bench()
+    bench.add(a_job(schedule="R1//P", retries=0))
+    news(bench, "TASK_FAILED", "REASON_EXECUTOR_TERMINATED", running=False)
+    assert bench.outcomes("a") == ["failed"]
 
 
 def test_an_executor_that_ends_twice_may_be_the_jobs_own_doing() -> None:
