@@ -16,7 +16,6 @@ from chronos_py.persistence.codec import BadRecord, dump, load
 from chronos_py.persistence.zookeeper.documents import (
     Foreign,
     ScheduleText,
-    digest_of,
     framework_variable,
     job_variable,
     read_foreign,
@@ -113,7 +112,7 @@ class Surveyor:
         try:
             entry = read_variable(name, found.data)
             uuid = entry.uuid.hex()
-            seen.known.digests[name] = digest_of(entry.value)
+            seen.known.digests[name] = hash(entry.value)
             if mark is not None and uuid == mark.uuid:
                 return
             if name in held.behind and uuid == held.behind[name]:

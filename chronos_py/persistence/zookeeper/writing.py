@@ -28,7 +28,7 @@ class Known:
     """
 
     versions: dict[str, int] = field(default_factory=dict)
-    digests: dict[str, bytes] = field(default_factory=dict)
+    digests: dict[str, int] = field(default_factory=dict)
     frozen: set[str] = field(default_factory=set)
     children: int | None = None
 
