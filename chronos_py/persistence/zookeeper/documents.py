@@ -81,6 +81,7 @@ class Foreign:
     job: Job
     counters: Counters
     state: JobState | None
+    uuid: str = ""  # of its variable
 
 
 def read_foreign(
