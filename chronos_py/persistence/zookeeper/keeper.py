@@ -138,9 +138,14 @@ class Keeper:
 
     # --- requests
 
-    def multi(self, operations: Sequence[Operation]) -> None:
+    def deadline(self) -> float:
+        """Return until when to wait for what is asked now."""
+        return time.monotonic() + self.patience
+
+    def multi(self, operations: Sequence[Operation], deadline: float | None = None) -> None:
         """Do all or nothing. Raises Refused, Unsure, StoreUnavailable (nothing was done)."""
-        client = self._ready(time.monotonic() + self.patience)
+        deadline = self.deadline() if deadline is None else deadline
+        client = self._ready(deadline)
         transaction = client.transaction()
         for operation in operations:
             match operation:
@@ -153,8 +158,9 @@ class Keeper:
                 case Remove(path, version):
                     transaction.delete(path, version)
         try:
-            results = transaction.commit_async().get(timeout=self.patience)
+            results = transaction.commit_async().get(timeout=max(0.0, deadline - time.monotonic()))
         except CUT as error:
+            time.sleep(CONNECT_AGAIN_S)  # kazoo tells its listeners a moment later than those who wait
             raise Unsure(f"{self.hosts}: no answer to a write: {error!r}") from error
         except KazooException as error:
             raise self._refusal(error) from error
@@ -196,7 +202,7 @@ class Keeper:
         """Return the paths whose versions may be others: hundreds are asked for at once, and one costs its neighbours
         the answer. Raises StoreUnavailable."""
         differing: list[str] = []
-        client = self._ready(time.monotonic() + self.patience)
+        client = self._ready(self.deadline())
         waiting: deque[tuple[list[str], Any]] = deque()
         for start in range(0, len(versions) + CHECKS * CHECKS_AHEAD, CHECKS):
             group = versions[start : start + CHECKS]
@@ -240,7 +246,7 @@ class Keeper:
         answered for `patience` seconds."""
         waiting: deque[tuple[str, Any]] = deque()
         source = iter(paths)
-        deadline = time.monotonic() + self.patience
+        deadline = self.deadline()
         client = self._ready(deadline)
         while True:
             for path in source:
@@ -266,7 +272,7 @@ class Keeper:
             except KazooException as error:
                 answer = error
             waiting.popleft()
-            deadline = time.monotonic() + self.patience
+            deadline = self.deadline()
             yield path, answer
 
     def _ready(self, deadline: float) -> Any:

@@ -11,7 +11,7 @@ from chronos_py.persistence.zookeeper.texts import join, pieces
 
 LOG_TURNS = 512  # so many turns may lie in the log, in so many bytes: the next leader reads them all
 LOG_BYTES = 8_000_000
-BUDGET = 600_000  # bytes of pages that a turn writes
+BUDGET = 250_000  # bytes of pages that a turn writes
 MOST = 4  # times the limits: from there on pages are written whatever it takes
 
 Send = Callable[[Sequence[Operation]], None]

@@ -31,7 +31,6 @@ from chronos_py.clock import Clock, SystemClock
 from chronos_py.errors import StaleLeader, StoreUnavailable
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.history import HistoryRecord
-from chronos_py.model.job import Counters
 from chronos_py.model.messages import Change, Kind
 from chronos_py.persistence.base import Snapshot
 from chronos_py.persistence.batch import settle
@@ -98,7 +97,6 @@ class ZooKeeperJobStore:
         self._epoch = 0
         self._held: Holdings | None = None  # None: has to be read
         self._known = Known()
-        self._counters: dict[str, Counters] = {}
         self._asides = 0
 
     # --- the protocol
@@ -125,7 +123,8 @@ class ZooKeeperJobStore:
         """See JobStore. Once an epoch is open, what others have written meanwhile is made ours."""
         with self._lock, _no_collection():
             held = self._read()
-            snapshot = Snapshot(quarantined=held.quarantined, counters=dict(self._counters))
+            counters = {name: theirs.counters for name, theirs in self._known.pending.items()}
+            snapshot = Snapshot(quarantined=held.quarantined, counters=counters)
             places: dict[Kind, dict[Any, Any]] = {
                 "job": snapshot.jobs, "state": snapshot.states, "run": snapshot.runs, "outbox": snapshot.outbox,
             }  # fmt: skip
@@ -199,7 +198,7 @@ class ZooKeeperJobStore:
         self._held = None
         held = read_holdings(self._keeper, self._layout)
         survey = self._surveyor.survey(self._keeper, held)
-        self._known, self._counters = survey.known, survey.counters
+        self._known = survey.known
         self._asides = self._count_asides() if self._epoch else 0
         self._held = held
         turn = survey.turn
@@ -265,10 +264,12 @@ class ZooKeeperJobStore:
                     image.delete("outbox", record, number)
             for kind, key, value in turn.puts:
                 image.put(kind, key, value, number)
+        for name in turn.jobs:
+            self._known.pending.pop(name, None)
 
     def _send(self, epoch: int, once: Create | None, names: Sequence[str], turn: Draft) -> None:
         """Carry out one request: `once` is a node that only this request makes; `names` the variables with it."""
-        left, sent = list(names), False
+        left, sent, deadline = list(names), False, self._keeper.deadline()
         for _ in range(TRIES):
             operations: list[Operation] = [Check(self._layout.epoch, epoch), *([once] if once else [])]
             before = len(operations)
@@ -276,7 +277,7 @@ class ZooKeeperJobStore:
             targets = [(name, operation) for name, operation in targets if operation is not None]
             operations += [operation for _, operation in targets if operation is not None]
             try:
-                self._keeper.multi(operations)
+                self._keeper.multi(operations, deadline)
             except Unsure:
                 sent = True
                 continue
@@ -368,10 +369,10 @@ class ZooKeeperJobStore:
 
     def _request(self, epoch: int, operations: Sequence[Operation]) -> None:
         """Do all in the epoch, again when the answer is lost. Raises StaleLeader, StoreUnavailable, Refused."""
-        sent = False
+        sent, deadline = False, self._keeper.deadline()
         for _ in range(TRIES):
             try:
-                self._keeper.multi([Check(self._layout.epoch, epoch), *operations])
+                self._keeper.multi([Check(self._layout.epoch, epoch), *operations], deadline)
             except Unsure:
                 sent = True
                 continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from kazoo.exceptions import NoNodeError
@@ -11,12 +11,11 @@ from kazoo.exceptions import NoNodeError
 from chronos_py.clock import Clock, Millis
 from chronos_py.errors import StoreUnavailable
 from chronos_py.model.documents import JobDefaults
-from chronos_py.model.job import Counters, Job, JobState
+from chronos_py.model.job import Job, JobState
 from chronos_py.persistence.codec import BadRecord, dump, load
 from chronos_py.persistence.zookeeper.documents import (
     Foreign,
     ScheduleText,
-    digest_of,
     framework_variable,
     job_variable,
     read_foreign,
@@ -35,11 +34,10 @@ log = structlog.get_logger(__name__)
 @dataclass(slots=True)
 class Survey:
     """What the variables say beyond what we knew. `turn` makes it ours: what others changed, and what we had not
-    finished writing. `counters` are of jobs whose schedule starts anew. `asides` are records of ours that go."""
+    finished writing."""
 
     known: Known = field(default_factory=Known)
     turn: Draft = field(default_factory=Draft)
-    counters: dict[str, Counters] = field(default_factory=dict)
 
 
 class Surveyor:
@@ -70,7 +68,7 @@ class Surveyor:
             else:
                 held.report(*_shown(name), f"cannot be read: {answer!r}")
                 seen.known.frozen.add(name)
-        if len(held.quarantined) == reported:
+        if len(held.quarantined) == reported and not seen.known.pending:
             seen.known.children = children
         return seen
 
@@ -113,7 +111,7 @@ class Surveyor:
         try:
             entry = read_variable(name, found.data)
             uuid = entry.uuid.hex()
-            seen.known.digests[name] = digest_of(entry.value)
+            seen.known.digests[name] = hash(entry.value)
             if mark is not None and uuid == mark.uuid:
                 return
             if name in held.behind and uuid == held.behind[name]:
@@ -162,13 +160,14 @@ class Surveyor:
         job, state = _own(held.image, name)
         theirs: Foreign = read_foreign(name, entry.value, job, state, self._text, self._defaults, now)
         log.info("taking a job over as someone else has written it", job=name, known=job is not None)
+        if theirs.state is None:
+            held.image.put("job", name, theirs.job, held.turn)
+            held.image.delete("state", name, held.turn)
+            seen.known.pending[name] = replace(theirs, uuid=entry.uuid.hex())
+            seen.known.digests.pop(entry.name, None)  # to be written again, with a uuid of ours
+            return
         seen.turn.put("job", name, theirs.job)
-        if theirs.state is not None:
-            seen.turn.put("state", name, theirs.state)
-        else:
-            seen.counters[name] = theirs.counters
-            if held.image.get("state", name) is not None:
-                seen.turn.delete(held.image, "state", name, keep=True)
+        seen.turn.put("state", name, theirs.state)
         seen.turn.put("node", entry.name, Mark(entry.uuid.hex(), seen.known.versions[entry.name]))
 
     def _foreign_framework(self, seen: Survey, held: Holdings, entry: Entry) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from chronos_py.model.job import Job, JobState
 from chronos_py.persistence.batch import Batch
 from chronos_py.persistence.codec import BadRecord, dump, encode_value
-from chronos_py.persistence.zookeeper.documents import ScheduleText, Variable, framework_variable, job_variable
+from chronos_py.persistence.zookeeper.documents import Foreign, ScheduleText, Variable, framework_variable, job_variable
 from chronos_py.persistence.zookeeper.image import Image, Mark, Unread, write_value
 from chronos_py.persistence.zookeeper.keeper import OPERATION, PACKET, PART, Create
 from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, Layout, RecordKind, fits
@@ -23,13 +23,16 @@ MARGIN = 4_000  # bytes of a request for what guards it
 class Known:
     """What we know of Chronos's nodes: by name the version (missing: there is no node), and the digest of the value.
 
-    `frozen` ones may not be written by us. `children` counts how often a node has come or gone in their directory, as
-    far as all of that is ours; None when there is something else, or something that cannot be read.
+    `frozen` ones may not be written by us. `pending` are jobs that someone else has written and whose schedule starts
+    anew: they become ours with the state that is committed for them, so that their counters cannot be lost.
+    `children` counts how often a node has come or gone in their directory, as far as all of that is ours; None when
+    there is something else, or something that cannot be read.
     """
 
     versions: dict[str, int] = field(default_factory=dict)
-    digests: dict[str, bytes] = field(default_factory=dict)
+    digests: dict[str, int] = field(default_factory=dict)
     frozen: set[str] = field(default_factory=set)
+    pending: dict[str, Foreign] = field(default_factory=dict)
     children: int | None = None
 
 
@@ -39,6 +42,7 @@ class Draft:
 
     lines: list[bytes] = field(default_factory=list)
     variables: dict[str, Variable | None] = field(default_factory=dict)
+    jobs: set[str] = field(default_factory=set)  # those that are touched
     puts: list[tuple[RecordKind, Any, Any]] = field(default_factory=list)  # for the image
     deletes: list[tuple[RecordKind, Any]] = field(default_factory=list)
     outbox_up_to: int | None = None
@@ -76,7 +80,13 @@ def draft(batch: Batch, image: Image, known: Known, text: ScheduleText) -> Draft
             if isinstance(unread, Unread):
                 turn.asides.append((kind, key, unread))
     touched = {key for kind in ("job", "state") for changes in (batch.puts, batch.deletes) for key in changes[kind]}
-    for name in sorted(cast(set[str], touched)):
+    turn.jobs = cast(set[str], touched)
+    for name in sorted(turn.jobs):
+        if name in known.pending and name not in batch.puts["job"] and name not in batch.deletes["job"]:
+            turn.put("job", name, known.pending[name].job)
+            node = f"{JOB_PREFIX}{name}"
+            if node in known.frozen:  # it stays as it is, and is no news the next time
+                turn.put("node", node, Mark(known.pending[name].uuid, known.versions.get(node, 0)))
         _job(turn, batch, image, known, text, name)
     if "framework_id" in batch.puts["meta"] or "framework_id" in batch.deletes["meta"]:
         _framework(turn, batch, image, known)

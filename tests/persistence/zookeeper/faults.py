@@ -26,12 +26,20 @@ class Meddler:
     count: int = 0
     fired: bool = False
     seen: list[str] = field(default_factory=list)
+    always: bool = False  # every request, not only number `at`
+
+    def cut(self, error: type[BaseException], *, took_effect: bool) -> None:
+        """Fail every request from now on."""
+        self.always, self.error, self.took_effect = True, error, took_effect
+
+    def heal(self) -> None:
+        self.always, self.error = False, None
 
     def request(self, name: str, send: Callable[[], Any], answer: Callable[[], Any]) -> Any:
         """Return what `send` returns, or an answer of its own."""
         number, self.count = self.count, self.count + 1
         self.seen.append(name)
-        if number != self.at:
+        if number != self.at and not self.always:
             return send()
         self.fired = True
         if self.before is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from kazoo.client import KazooClient, KazooState
-from kazoo.security import make_digest_acl
+from kazoo.security import READ_ACL_UNSAFE, make_digest_acl
 
 from chronos_py.errors import StaleLeader, StoreUnavailable
 from chronos_py.loading import schedule_text
@@ -301,7 +301,7 @@ def test_jobs_that_chronos_has_written_meanwhile_are_taken_over(client: KazooCli
         f"{root}/state/J_new",
         variable("new", '{"name":"new","command":"c","schedule":"R3//PT5M","errorCount":"2","someday":[1]}'),
     )
-    store.open_epoch()
+    epoch = store.open_epoch()
     snapshot = store.load()
     assert snapshot.quarantined == []
     assert sorted(snapshot.jobs) == ["a", "new", "same"]
@@ -312,8 +312,13 @@ def test_jobs_that_chronos_has_written_meanwhile_are_taken_over(client: KazooCli
     assert snapshot.jobs["new"].extra == {"someday": [1]}
     assert "new" not in snapshot.states
     assert snapshot.counters == {"new": Counters(error_count=2)}
-    later = opened().load()  # it is ours now
-    assert (later.jobs, later.states) == (snapshot.jobs, snapshot.states)
+    later = opened().load()
+    assert (later.jobs, later.states, later.counters) == (snapshot.jobs, snapshot.states, snapshot.counters)
+    store.commit(epoch, [Put("state", "new", JobState(error_count=2, sequence=5))])  # now it is ours
+    later = opened().load()
+    assert (later.jobs, later.counters) == (snapshot.jobs, {})
+    assert later.states["new"] == JobState(error_count=2, sequence=5)
+    assert document(client, root, "new")["someday"] == [1]
     kept = [client.get(f"{root}/x/quarantine/{name}")[0] for name in client.get_children(f"{root}/x/quarantine")]
     assert any(b'"gone"' in text for text in kept)
 
@@ -391,6 +396,24 @@ def test_variables_that_may_not_be_read_or_written(client: KazooClient, root: st
     again = opened().load()
     assert again.states["mine"].success_count == 3
     assert sorted(again.jobs) == ["mine", "secret"]
+
+
+def test_a_job_of_others_that_may_not_be_written_is_taken_over_once(
+    client: KazooClient, root: str, opened: Open
+) -> None:
+    store = opened()
+    store.open_epoch()
+    theirs = variable("a", '{"name":"a","schedule":"R3/2027-01-01T00:00:00Z/P1D"}')
+    acl = [*READ_ACL_UNSAFE, make_digest_acl("somebody", "else", all=True)]
+    client.create(f"{root}/state/J_a", theirs, acl=acl)
+    epoch = store.open_epoch()
+    assert store.load().counters == {"a": Counters()}
+    store.commit(epoch, [Put("state", "a", JobState(next_index=2, remaining=1, version=4))])
+    assert client.get(f"{root}/state/J_a")[0] == theirs
+    later = opened()
+    later.open_epoch()
+    snapshot = later.load()
+    assert (snapshot.states["a"].next_index, snapshot.counters) == (2, {})
 
 
 # --- servers that are away
