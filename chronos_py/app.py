@@ -237,6 +237,8 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         inbox_limit=settings.inbox_limit,
         durations=lambda: history.durations(SAMPLES),
     )
+    if settings.zookeeper is not None and settings.master == "local":
+        log.warning("each node runs tasks on its own machine: a run under way on one that goes is of unknown fate")
     app = create_app(
         service,
         ApiSettings(
