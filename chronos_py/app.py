@@ -33,7 +33,7 @@ from chronos_py.model.resources import Resources, thousandths
 from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.sqlite import SqliteJobStore
-from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.book import Policy, PreemptionPolicy
 from chronos_py.scheduler.health import HealthPolicy
 from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.quotas import Quota, parse_quotas
@@ -79,6 +79,7 @@ def policy_of(settings: Settings) -> Policy:
         ageing=settings.priority_ageing * 1000,
         forgiveness=settings.avoid_failed_agents_for * 1000,
         quotas=quotas_of(settings),
+        preemption=PreemptionPolicy(int(settings.preemption_after * 1000), settings.preemptions_per_minute),
         health=HealthPolicy(settings.suspect_agent_after, settings.suspect_agent_for * 1000),
     )
 

@@ -211,6 +211,9 @@ FLAGS: tuple[Flag, ...] = (
           highest=10**9),
     _ours("quotas", "text", "", "shares guaranteed to jobs by label, as JSON or in a file, for example "
           '{"channel=news": {"cpus": 10, "mem": 20480, "running": 100, "borrow": true}}'),
+    _ours("preemption_after", "float", 0.0, "after how long a wait room is made for a run, by stopping runs of lower "
+          "priority whose jobs are preemptible; 0: never", unit="s", lowest=0, highest=10**9),
+    _ours("preemptions_per_minute", "int", 60, "runs that may be stopped for that in a minute", lowest=1),
 )  # fmt: skip
 BY_NAME: Mapping[str, Flag] = {flag.name: flag for flag in FLAGS}
 
