@@ -265,6 +265,17 @@ class Settings:
         return tuple(role.strip() for role in str(self.values["mesos_role"]).split(","))
 
     @property
+    def quotas_text(self) -> str:
+        """Return what `--quotas` says as JSON, or what the file says that it names. Raises BadSetting."""
+        text = str(self.values["quotas"]).strip()
+        if not text or text.startswith("{"):
+            return text
+        try:
+            return Path(text).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadSetting("quotas", text, f"is no JSON object, and no file that can be read: {error}") from None
+
+    @property
     def own_address(self) -> str:
         """Return where this machine itself reaches the server."""
         address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.http_address, self.http_address)

@@ -18,7 +18,7 @@ from chronos_py.model.view import Cause
 from chronos_py.scheduler.holdings import Holdings, Use
 from chronos_py.scheduler.placement import Lending, Placement, Request, place
 from chronos_py.scheduler.queue import RunQueue, Shape
-from chronos_py.scheduler.quotas import Gate, Quota, parse_quotas, quotas_of
+from chronos_py.scheduler.quotas import BadQuotas, Gate, Quota, parse_quotas, quotas_of
 from tests.scheduler.tight import TightBench
 
 NAMES = ("t=a", "t=b", "*")
@@ -45,7 +45,7 @@ def test_what_is_said_is_read():
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(text: str, named: str) -> None:
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises(BadQuotas, match=named):
         parse_quotas(text)
 
 
