@@ -7,9 +7,9 @@ import sys
 
 import structlog
 
-from benchmarks import mesos, placing, running, serving
+from benchmarks import mesos, placing, running, serving, waiting
 
-MODULES = {"placing": placing, "running": running, "serving": serving, "mesos": mesos}
+MODULES = {"placing": placing, "waiting": waiting, "running": running, "serving": serving, "mesos": mesos}
 
 
 def main() -> None:
