@@ -7,10 +7,11 @@ import sys
 
 import structlog
 
-from benchmarks import mesos, placing, running, serving, statistics, zookeeper
+from benchmarks import mesos, placing, running, serving, statistics, waiting, zookeeper
 
 MODULES = {
     "placing": placing,
+    "waiting": waiting,
     "running": running,
     "serving": serving,
     "statistics": statistics,

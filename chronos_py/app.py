@@ -37,10 +37,10 @@ from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.sqlite import SqliteJobStore
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore
-from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.book import Policy, PreemptionPolicy
 from chronos_py.scheduler.health import HealthPolicy
 from chronos_py.scheduler.offers import OfferPolicy
-from chronos_py.scheduler.quotas import Quota, parse_quotas
+from chronos_py.scheduler.quotas import parse_quotas
 from chronos_py.scheduler.tasks import TaskDefaults
 from chronos_py.service import Service
 from chronos_py.zookeeper import clean_path
@@ -82,7 +82,8 @@ def policy_of(settings: Settings) -> Policy:
         unknown_tasks=settings.unknown_tasks,
         ageing=settings.priority_ageing * 1000,
         forgiveness=settings.avoid_failed_agents_for * 1000,
-        quotas=quotas_of(settings),
+        quotas=parse_quotas(settings.quotas_text),
+        preemption=PreemptionPolicy(int(settings.preemption_after * 1000), settings.preemptions_per_minute),
         health=HealthPolicy(settings.suspect_agent_after, settings.suspect_agent_for * 1000),
     )
 
@@ -90,17 +91,6 @@ def policy_of(settings: Settings) -> Policy:
 def defaults_of(settings: Settings) -> JobDefaults:
     """Return what a job gets that says nothing of it."""
     return JobDefaults(settings.mesos_task_cpu, settings.mesos_task_mem, settings.mesos_task_disk, settings.user)
-
-
-def quotas_of(settings: Settings) -> dict[str, Quota]:
-    """Return what `--quotas` says, or the file that it names. Raises BadSetting."""
-    text = str(settings.quotas).strip()
-    try:
-        return parse_quotas(text if not text or text.startswith("{") else Path(text).read_text("utf-8"))
-    except OSError as error:
-        raise BadSetting("quotas", text, f"cannot be read: {error.strerror}") from None
-    except ValueError as error:  # also of a file that is no text
-        raise BadSetting("quotas", text[:200], str(error)) from None
 
 
 def resources_of(settings: Settings) -> Resources:

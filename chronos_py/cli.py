@@ -10,6 +10,7 @@ import click
 
 from chronos_py import __version__
 from chronos_py.config import FLAGS, BadSetting, Flag, settle
+from chronos_py.scheduler.quotas import BadQuotas, parse_quotas
 
 BAD_USAGE = 2
 
@@ -57,7 +58,8 @@ def serve(**given: Any) -> None:
     """
     try:
         settings = settle(given)
-    except BadSetting as error:
+        parse_quotas(settings.quotas_text)
+    except (BadSetting, BadQuotas) as error:
         click.echo(f"chronos-py: {error}", err=True)
         sys.exit(BAD_USAGE)
     from chronos_py.serving import run_server

@@ -218,6 +218,9 @@ FLAGS: tuple[Flag, ...] = (
           highest=10**9),
     _ours("quotas", "text", "", "shares guaranteed to jobs by label, as JSON or in a file, for example "
           '{"channel=news": {"cpus": 10, "mem": 20480, "running": 100, "borrow": true}}'),
+    _ours("preemption_after", "float", 0.0, "after how long a wait room is made for a run, by stopping runs of lower "
+          "priority whose jobs are preemptible; 0: never", unit="s", lowest=0, highest=10**9),
+    _ours("preemptions_per_minute", "int", 60, "runs that may be stopped for that in a minute", lowest=1),
 )  # fmt: skip
 BY_NAME: Mapping[str, Flag] = {flag.name: flag for flag in FLAGS}
 
@@ -282,6 +285,17 @@ class Settings:
             cert_file=self.zk_cert_file,
             key_file=self.zk_key_file,
         )
+
+    @property
+    def quotas_text(self) -> str:
+        """Return what `--quotas` says as JSON, or what the file says that it names. Raises BadSetting."""
+        text = str(self.values["quotas"]).strip()
+        if not text or text.startswith("{"):
+            return text
+        try:
+            return Path(text).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadSetting("quotas", text, f"is no JSON object, and no file that can be read: {error}") from None
 
     @property
     def own_address(self) -> str:

@@ -502,6 +502,7 @@ class Service:
             self._engine = engine = self._loader.engine(self._store.load())
         engine.loop, engine.watchdogs, engine.driver_ready = loop, before.watchdogs, before.driver_ready
         engine.book.health = before.book.health
+        engine.preemption.resume(before.preemption)
         if engine.driver_ready:
             engine.reconciler.resume(before.reconciler)
 

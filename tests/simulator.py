@@ -16,7 +16,7 @@ from typing import Any
 from chronos_py.errors import StoreUnavailable
 from chronos_py.inbox import Posted
 from chronos_py.model.history import AttemptRecord, RunRecord
-from chronos_py.model.job import CatchUp, Job
+from chronos_py.model.job import Avoid, CatchUp, Constraint, Job, Pair
 from chronos_py.model.messages import (
     Change,
     DeleteJob,
@@ -28,9 +28,10 @@ from chronos_py.model.messages import (
     RunJob,
     SubmitJob,
 )
-from chronos_py.model.run import Outcome, TaskState, Trigger
-from chronos_py.scheduler.book import Policy
+from chronos_py.model.run import Outcome, Phase, TaskState, Trigger
+from chronos_py.scheduler.book import Policy, PreemptionPolicy
 from chronos_py.scheduler.offers import OfferPolicy
+from chronos_py.scheduler.quotas import parse_quotas
 from chronos_py.service import Service
 from tests.cluster import SharedCluster
 from tests.fakes import FakeClock, FakeDriver, FakeOutbox, FakeStore, FakeTask
@@ -44,9 +45,10 @@ class Killed(BaseException):
 
 class World:
     """One simulated history, decided by its seed. `trouble` is the chance of a crash at each point of a turn. With
-    `shared` the cluster belongs to others, too, and has troubles of its own."""
+    `shared` the cluster belongs to others, too, and has troubles of its own. With `tight` there is less than is wanted
+    of it, with quotas and preemption."""
 
-    def __init__(self, seed: int, trouble: float = 0.01, *, shared: bool = False) -> None:
+    def __init__(self, seed: int, trouble: float = 0.01, *, shared: bool = False, tight: bool = False) -> None:
         self.random = random.Random(seed)
         self.trouble = trouble
         self.clock = FakeClock()
@@ -58,6 +60,12 @@ class World:
             self.cluster = SharedCluster(agents=("a", "b", "c"), now=self.clock.now, random=self.random)
             self.driver = self.cluster
             self.policy = Policy(failure_retry=5000, offers=OfferPolicy(keep=False), unknown_task_timeout=100_000_000)
+        self.unexplained: set[str] = set()  # runs that wait and nobody can say why
+        self.causes: Counter[str] = Counter()
+        if tight:
+            quotas = parse_quotas('{"channel=news": {"cpus": 1.5, "borrow": true}, "channel=film": {"running": 2}}')
+            preemption = PreemptionPolicy(after=2000, per_minute=10)
+            self.policy = replace(self.policy, quotas=quotas, preemption=preemption, ageing=20_000, forgiveness=60_000)
         self.store.before = self._before_commit
         self.store.after = self._after_commit
         self.driver.on_effect = self._at_effect
@@ -127,6 +135,7 @@ class World:
         while self.clock.at < until:
             self._new_tasks()
             self.step()
+            self._ask_why()
             self._new_tasks()
             if self.random.random() < chance_of_request:
                 self.step(self._some_request())
@@ -143,6 +152,17 @@ class World:
                 if task.update is None:
                     self.driver.end(task, state)
                     self.note(f"{state} {task.task.id}")
+
+    def _ask_why(self) -> None:
+        """See that each run that does not run has a cause."""
+        if not self.policy.quotas:
+            return
+        for run in list(self.service.view.runs.values()):
+            why = self.service.why(run.id)
+            if why is not None:
+                self.causes[why.code] += 1
+            elif run.phase is not Phase.RUNNING:
+                self.unexplained.add(f"run {run.id} of {run.job}: {run.phase}")
 
     def _play_cluster(self, cluster: SharedCluster) -> list[int]:
         """Let the cluster offer and misbehave; return when it has something to offer again."""
@@ -201,7 +221,13 @@ class World:
     def verdict(self) -> list[str]:
         """Return what went wrong, nothing when every run is accounted for exactly once."""
         misdeeds = self.cluster.problems if self.cluster else []
-        return [*misdeeds, *self._tasks_match_ledger(), *self._due_times_match_ledger(), *self._releases_are_right()]
+        return [
+            *misdeeds,
+            *self.unexplained,
+            *self._tasks_match_ledger(),
+            *self._due_times_match_ledger(),
+            *self._releases_are_right(),
+        ]
 
     def _rows(self) -> list[RunRecord]:
         return [record for record in self.store.ledger if isinstance(record, RunRecord)]
@@ -282,10 +308,32 @@ def some_jobs(rng: random.Random) -> list[Job]:
     return jobs
 
 
-def simulate(seed: int, hours: float = 1.0, trouble: float = 0.01, *, shared: bool = False) -> World:
+def contending(jobs: list[Job], rng: random.Random) -> list[Job]:
+    """Return the jobs with demands that stand in each other's way."""
+    rules = ((), (), (Constraint("hostname", "UNIQUE", ""),), (Constraint("hostname", "GROUP_BY", "2"),))
+    labels = ((), (Pair("channel", "news"),), (Pair("channel", "film"),))
+    return [
+        replace(
+            job,
+            cpus=rng.choice((0.3, 0.5, 1.0)),
+            priority=rng.randrange(4),
+            preemptible=rng.random() < 0.5,
+            labels=rng.choice(labels),
+            constraints=rng.choice(rules),
+            avoid_failed_agents=rng.choice((None, Avoid.HARD)),
+        )
+        for job in jobs
+    ]
+
+
+def simulate(
+    seed: int, hours: float = 1.0, trouble: float = 0.01, *, shared: bool = False, tight: bool = False
+) -> World:
     """Play one history to its end and return the world."""
-    world = World(seed, trouble, shared=shared)
+    world = World(seed, trouble, shared=shared, tight=tight)
     jobs = some_jobs(world.random)
+    if tight:
+        jobs = contending(jobs, world.random)
     world.soft = {job.name for job in jobs if job.soft_error}
     world.run(world.clock.at + 1, [SubmitJob(job) for job in jobs])
     world.calm = False

@@ -10,6 +10,7 @@ import pytest
 from chronos_py.model.history import AttemptRecord
 from chronos_py.model.messages import SubmitJob
 from chronos_py.model.run import TaskId
+from chronos_py.model.view import Cause
 from tests.builders import a_job
 from tests.simulator import World, simulate
 
@@ -51,6 +52,26 @@ def test_the_shared_clusters_histories_have_everything_in_them() -> None:
         said.update(world.cluster.said)
     expected = {"Launch", "Decline", "Suppress", "Revive", "Reconcile", "Kill", "AnswerInverseOffers"}
     assert expected | {"stale launch", "doubled", "rescinded", "agent lost", "agent back", "outage"} <= set(said)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_run_is_accounted_for_where_there_is_less_than_is_wanted(seed: int) -> None:
+    world = simulate(seed, hours=0.5, trouble=0.004, shared=True, tight=True)
+    assert world.verdict() == []
+    assert world.driver.launched
+
+
+def test_the_tight_clusters_histories_have_everything_in_them() -> None:
+    causes: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
+    for seed in range(300, 310):
+        world = simulate(seed, hours=0.5, trouble=0.004, shared=True, tight=True)
+        causes.update(world.causes)
+        outcomes.update(r.outcome.value for r in world.store.ledger if isinstance(r, AttemptRecord))
+    expected = {Cause.RETRY_DELAY, Cause.JOB_RUNNING, Cause.NO_OFFERS, Cause.NO_FIT, Cause.QUOTA, Cause.LAUNCHING}
+    assert expected | {Cause.STOPPING} <= set(causes)
+    assert set(causes) <= set(Cause)
+    assert {"success", "failed", "preempted"} <= set(outcomes)
 
 
 def test_offers_are_there_when_a_due_time_comes() -> None:

@@ -61,6 +61,8 @@ class TaskState(StrEnum):
     UNKNOWN = "TASK_UNKNOWN"
 
 
+PREEMPTED = "preempted"  # why a task was told to stop, and what its attempt's record says
+
 _TASK_ID = re.compile(r"ct:(\d+):(\d+):([\w\s.#-]+)(?::(.*))?", re.ASCII)
 
 

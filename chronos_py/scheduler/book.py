@@ -31,6 +31,14 @@ from chronos_py.scheduler.tasks import TaskDefaults
 
 
 @dataclass(frozen=True, slots=True)
+class PreemptionPolicy:
+    """After `after` ms of waiting room may be made for a run, 0: never; at most `per_minute` runs are stopped."""
+
+    after: Millis = 0
+    per_minute: int = 60
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The server's own settings as far as decisions depend on them. All times in milliseconds."""
 
@@ -52,6 +60,7 @@ class Policy:
     ageing: Millis = 600_000  # the waiting that a level of priority is worth; 0: none is
     forgiveness: Millis = 1_800_000  # how long a run avoids an agent on which an attempt of it failed
     quotas: Quotas = field(default_factory=dict)
+    preemption: PreemptionPolicy = field(default_factory=PreemptionPolicy)
     health: HealthPolicy = field(default_factory=HealthPolicy)
     unknown_tasks: Literal["adopt", "kill"] = "adopt"  # tasks of ours that run, but that the store does not know
 

@@ -6,7 +6,6 @@ recorded trace can be replayed.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -46,16 +45,17 @@ from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
 from chronos_py.scheduler.constraints import relative, spot
 from chronos_py.scheduler.dependencies import reparented
-from chronos_py.scheduler.holdings import Use
 from chronos_py.scheduler.lifecycle import Lifecycle
 from chronos_py.scheduler.offers import Demand, OfferLoop, Pick
 from chronos_py.scheduler.placement import Lending, Place, Refusal, Request, place
+from chronos_py.scheduler.preemption import Preemption
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.quotas import Gate
 from chronos_py.scheduler.reconcile import Reconciler
 from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.tasks import build_task
 from chronos_py.scheduler.watchdogs import Watchdogs
+from chronos_py.scheduler.why import quota_forms, why
 
 LARGEST_COUNTER = 2**62
 PLACED_PER_TURN = 5000
@@ -77,6 +77,7 @@ class Engine:
         self.picky: dict[int, Millis] = {}  # retries that wait for another agent, until when
         self.driver_ready = False
         self.crowd = False  # more wait than one turn's launches can take
+        self.preemption = Preemption(self.book)
         self.watchdogs = Watchdogs()
         self.at_work: str | int | None = None  # the job or run that is looked after by itself, not for an event
 
@@ -131,6 +132,7 @@ class Engine:
             entry.phases[run.phase] += 1
             if run.on_agent:
                 book.hold(run)
+                self.preemption.adopt(run)
             if run.on_agent or run.phase is Phase.REPORTING:
                 entry.playing += 1
             elif run.phase is Phase.QUEUED:
@@ -245,8 +247,14 @@ class Engine:
             coming, picks, look_again = self._in_sight(now)
             if any(until <= now for until in self.picky.values()):
                 book.unplaced = True
+            look = self.preemption.wake is not None and self.preemption.wake <= now
+            busy = set[str]()
             if book.unplaced:
-                self._place(now, coming)
+                look, busy = True, self._place(now, coming)
+            if look and book.policy.preemption.after:
+                self.preemption.look(
+                    self.loop, self.refusals, busy, now, lambda run, by: self.lifecycle.preempt(run, by, now)
+                )
             picks += self._picks_waiting(now)
             more = book.unplaced and len(book.queue) > 0
             demand = Demand(self._waiting_shapes(), coming, more, look_again, picks)
@@ -262,7 +270,7 @@ class Engine:
             return 0
         times = [self.book.timers.next, self.watchdogs.wake]
         if self.driver_ready:
-            times += [self.loop.wake, self.reconciler.wake, *self.picky.values()]
+            times += [self.preemption.wake, self.loop.wake, self.reconciler.wake, *self.picky.values()]
         return min((at for at in times if at is not None), default=None)
 
     def _in_sight(self, now: Millis) -> tuple[list[tuple[Millis, Shape]], list[tuple[Millis, Pick]], Millis | None]:
@@ -312,12 +320,13 @@ class Engine:
             if (refusal := self.refusals.get(shape)) is None or refusal.cause is not Cause.QUOTA
         ]
 
-    def _place(self, now: Millis, coming: list[tuple[Millis, Shape]]) -> None:
+    def _place(self, now: Millis, coming: list[tuple[Millis, Shape]]) -> set[str]:
+        """Launch what has a place; return the agents of which nobody knows, for that, what they have free now."""
         book = self.book
         book.unplaced = False
         if not len(book.queue):
             self.refusals, self.picky = {}, {}
-            return
+            return set()
         stuck: set[Shape] = set()
         down, leaving = self.loop.maintenance(now)
         most = LAUNCHES_PER_TURN if self.crowd else 2 * LAUNCHES_PER_TURN
@@ -327,7 +336,7 @@ class Engine:
         def requests(stuck: set[Shape], among: Collection[Shape] | None = None) -> Iterator[Request]:
             found = (
                 Request(number, shape, book.runs[number].avoid, self._strict(book.runs[number], now))
-                for number, shape in book.queue.in_order(stuck, among)
+                for number, shape in self._order(stuck, among)
                 if not (book.aside and book.is_aside(number))
             )
             return _first(found, limit, book)
@@ -358,6 +367,16 @@ class Engine:
         for where, tasks in by_place.items():
             self.loop.use(offers[where])
             book.effect(Launch(tuple(offers[where]), tuple(tasks), seconds))
+        return {where.agent for where in by_place}
+
+    def _order(self, stuck: set[Shape], among: Collection[Shape] | None) -> Iterator[tuple[int, Shape]]:
+        """Yield what waits: first those for which room was made."""
+        first, queue = self.preemption.first(), self.book.queue
+        for number in first:
+            shape = queue.shape_of(number)
+            if shape not in stuck and (among is None or shape in among):
+                yield number, shape
+        yield from (item for item in queue.in_order(stuck, among) if not first or item[0] not in first)
 
     def _lending(self, requests: Callable[[set[Shape], Collection[Shape]], Iterator[Request]]) -> Lending | None:
         book = self.book
@@ -435,46 +454,11 @@ class Engine:
 
     def quotas(self) -> list[dict[str, Any]]:
         """Return what is guaranteed, used and waited for, by quota. Safe to call from any thread."""
-        book = self.book
-        waiting: Counter[str] = Counter()
-        for shape in book.queue.shapes:
-            for name in shape.quotas:
-                waiting[name] += book.queue.waiting(shape)
-        return [
-            {**quota.form(book.holdings.use.get(name) or Use()), "waiting": waiting[name]}
-            for name, quota in sorted(book.policy.quotas.items())
-        ]
+        return quota_forms(self.book)
 
     def why(self, number: int) -> Waiting | None:
         """Say why a run does not run, None when it does or has ended. Safe to call from any thread."""
-        run = self.book.runs.get(number)
-        if run is None or run.phase is Phase.RUNNING:
-            return None
-        if run.phase is Phase.RETRYING:
-            return Waiting(Cause.RETRY_DELAY, "waits for the retry's delay to pass", {"notBefore": run.not_before})
-        if run.phase is Phase.REPORTING:
-            return Waiting(Cause.RESULT_AWAITED, "its task has ended; the program has yet to report the result")
-        if run.phase is Phase.LAUNCHING:
-            detail = {"agent": run.agent_id, "launched": run.launched, "uncertain": run.uncertain}
-            return Waiting(Cause.LAUNCHING, "has been launched; no word of its start yet", detail)
-        if number not in self.book.queue:
-            return Waiting(Cause.JOB_RUNNING, "waits until the job's present run has ended")
-        if self.book.is_aside(number):
-            return Waiting(Cause.SET_ASIDE, "could not be handled; changing its job lets it be tried again")
-        if not self.driver_ready:
-            return Waiting(Cause.DRIVER_DOWN, "the cluster cannot be reached")
-        try:
-            shape = self.book.queue.shape_of(number)
-        except KeyError:
-            return None
-        refusal = self.refusals.get(shape)
-        until = self.picky.get(number)
-        if until is not None:
-            text = "waits a moment for another agent than those it failed on"
-            return Waiting(Cause.OTHER_AGENT, text, {"until": until})
-        if refusal is None:
-            return Waiting(Cause.NEXT_TURN, "is about to be placed", {"need": str(shape.need)})
-        return Waiting(refusal.cause, refusal.sentence, refusal.detail(shape.need))
+        return why(self.book, self, number)
 
 
 def valid_counters(meta: Mapping[str, Any]) -> dict[str, int]:

@@ -6,7 +6,7 @@ All states of Mesos 1.11; whatever else a cluster may say changes nothing:
 |---|---|---|
 | STAGING, STARTING, RUNNING, KILLING | the run goes on | told to stop again after a while |
 | FINISHED | success (an `async` job: its program reports the result) | success: it was faster |
-| KILLED | failure: somebody outside killed it | killed, or timed out |
+| KILLED | failure: somebody outside killed it | killed, or timed out; preempted: it waits again |
 | FAILED for a reason that may be the job's | failure; timed out by MAX_COMPLETION_TIME_REACHED | killed, or timed out |
 | FAILED, ERROR for a reason of the platform | a fault | killed, or timed out |
 | ERROR for what the task is | failure, without another attempt | killed, or timed out |
@@ -29,7 +29,7 @@ from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import AttemptRecord, RunRecord, exit_reason
 from chronos_py.model.job import JobState, OnUncertain, Token
 from chronos_py.model.messages import Acknowledge, Kill, Notify, StatusUpdate
-from chronos_py.model.run import Outcome, Phase, Run, TaskState, Trigger
+from chronos_py.model.run import PREEMPTED, Outcome, Phase, Run, TaskState, Trigger
 from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry
 from chronos_py.scheduler.reconcile import Reconciler
@@ -182,6 +182,9 @@ class Lifecycle:
             outcome = Outcome.FAILED if run.reported == "failure" else Outcome.SUCCESS
         elif run.killing in KILLED_BY_USER:
             outcome = Outcome.KILLED
+        elif run.killing == PREEMPTED:
+            self._displaced(run, now, news)
+            return
         elif run.killing == "timeout" or plain_reason(news.reason) == "MAX_COMPLETION_TIME_REACHED":
             outcome = Outcome.TIMED_OUT
         else:
@@ -194,6 +197,21 @@ class Lifecycle:
                 self.conclude(run, outcome, now, news, retry=not skip and not is_hopeless(news))
             return
         self.conclude(run, outcome, now, news)
+
+    def _displaced(self, run: Run, now: Millis, news: StatusUpdate) -> None:
+        """Let a run wait again that has made room for another: at no cost in retries, but its waiting begins anew."""
+        entry = self.book.owner(run)
+        if entry is None or (entry.job.disabled and run.trigger is not Trigger.MANUAL):
+            self.conclude(run, Outcome.KILLED, now, news, reason=PREEMPTED)
+            return
+        self._record_attempt(run, Outcome.PREEMPTED, now, news, PREEMPTED)
+        self._leave_agent(run)
+        self.requeue(self._next_attempt(run, now, faults=run.faults + 1, since=now), now)
+        self.releaser.settle(entry, now)
+
+    def preempt(self, run: Run, claimant: int, now: Millis) -> None:
+        """Stop a run to make room for another."""
+        self.stop(self.book.update_run(run, displaced_by=claimant), PREEMPTED, now)
 
     @staticmethod
     def _never_twice(entry: Entry | None) -> bool:

@@ -21,8 +21,9 @@ call it back. Offers are suppressed only while a revive is left; so work that co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chronos_py.clock import Millis
 from chronos_py.model.messages import Decline, Revive, Suppress
@@ -38,6 +39,7 @@ SHORT_S = 1.0  # the shortest time from one offer to the next of a Mesos master,
 LEAVING: Millis = 600_000  # this long before its outage an agent is used last
 NOTICE: Millis = 3_600_000  # this long before it, an agent that the cluster has asked for gets nothing
 REMEMBERED = 1000  # agents that were asked for
+AGENTS_SEEN = 100_000
 NEAR_SHAPES = 100  # shapes of near work that are looked at
 
 Asking = Decline | Suppress | Revive
@@ -73,6 +75,14 @@ class Demand:
     picks: Sequence[tuple[Millis, Pick]] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the last offer said of an agent."""
+
+    host: str
+    attributes: Mapping[str, Any]
+
+
 class OfferLoop:
     """Owns the held offers. Works on what it is told alone; `settle` says what to tell the cluster."""
 
@@ -83,6 +93,7 @@ class OfferLoop:
         self.wake: Millis | None = None
         self.last_offer: Millis | None = None
         self.holdings = Holdings()  # the book's: where the other runs of a job are
+        self.seen: dict[str, Seen] = {}
         self._since: dict[str, Millis] = {}
         self._asked: set[Shape | Pick] = set()
         self._outages: dict[str, Outage] = {}
@@ -96,7 +107,7 @@ class OfferLoop:
         twin.held, twin._since, twin._asked = dict(self.held), dict(self._since), set(self._asked)
         twin.suppressed, twin.wake, twin.last_offer = self.suppressed, self.wake, self.last_offer
         twin._outages, twin._credit, twin._now = dict(self._outages), self._credit, self._now
-        twin._away_until, twin.holdings = self._away_until, self.holdings
+        twin._away_until, twin.holdings, twin.seen = self._away_until, self.holdings, self.seen
         return twin
 
     # --- what comes
@@ -105,6 +116,9 @@ class OfferLoop:
         for offer in offers:
             self.held[offer.id] = offer
             self._since[offer.id] = now
+            self.seen[offer.agent_id] = Seen(offer.host, offer.attributes)
+        while len(self.seen) > AGENTS_SEEN:
+            del self.seen[next(iter(self.seen))]
         self.last_offer = now
 
     def rescind(self, offer_id: str) -> None:
@@ -136,6 +150,7 @@ class OfferLoop:
         for offer in [offer for offer in self.held.values() if offer.agent_id == agent_id]:
             self._drop(offer)
         self._outages.pop(agent_id, None)
+        self.seen.pop(agent_id, None)
 
     def asked_back(self, offer: InverseOffer) -> None:
         """Remember that the cluster wants an agent back."""

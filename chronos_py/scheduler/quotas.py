@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from chronos_py.errors import ChronosError
 from chronos_py.model.job import Pair
 from chronos_py.model.resources import LARGEST, Resources, thousandths
 from chronos_py.scheduler.holdings import Holdings, Use
@@ -25,6 +26,13 @@ from chronos_py.scheduler.queue import Shape
 OTHERS = "*"
 AMOUNTS = ("cpus", "mem", "disk", "gpus")
 _NAME = re.compile(r"[^=]+=.*", re.DOTALL)
+
+
+class BadQuotas(ChronosError):
+    """What was said of quotas cannot be used."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"--quotas: {problem}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,36 +70,36 @@ Quotas = Mapping[str, Quota]
 
 
 def parse_quotas(text: str) -> dict[str, Quota]:
-    """Read quotas from JSON. Raises ValueError that says what is wrong."""
+    """Read quotas from JSON. Raises BadQuotas."""
     if not text.strip():
         return {}
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"is no JSON: {error}") from None
+        raise BadQuotas(f"is no JSON: {error}") from None
     if not isinstance(document, dict):
-        raise ValueError("must be a JSON object")
+        raise BadQuotas("must be a JSON object")
     return {name: _quota(name, given) for name, given in document.items()}
 
 
 def _quota(name: str, given: Any) -> Quota:
     if name != OTHERS and not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not of the form label=value, nor *")
+        raise BadQuotas(f"{name!r} is not of the form label=value, nor *")
     if not isinstance(given, dict):
-        raise ValueError(f"{name}: must be an object")
+        raise BadQuotas(f"{name}: must be an object")
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key == "borrow":
             if not isinstance(value, bool):
-                raise ValueError(f"{name}.borrow: {value!r} is not true or false")
+                raise BadQuotas(f"{name}.borrow: {value!r} is not true or false")
             values[key] = value
             continue
         if key not in (*AMOUNTS, "running"):
-            raise ValueError(f"{name}: {key!r} is none of {', '.join(AMOUNTS)}, running, borrow")
+            raise BadQuotas(f"{name}: {key!r} is none of {', '.join(AMOUNTS)}, running, borrow")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST:
-            raise ValueError(f"{name}.{key}: {value!r} is no number from 0 to {LARGEST:g}")
+            raise BadQuotas(f"{name}.{key}: {value!r} is no number from 0 to {LARGEST:g}")
         if key == "running" and value != int(value):
-            raise ValueError(f"{name}.running: {value!r} is no whole number")
+            raise BadQuotas(f"{name}.running: {value!r} is no whole number")
         values[key] = int(value) if key == "running" else thousandths(value)
     return Quota(name, **values)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -11,20 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronos_py.model.job import Constraint, Counters, Pair
-from chronos_py.model.messages import ChangeJob, KillRun, OffersReceived, RunJob
+from chronos_py.model.messages import ChangeJob, KillRun
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
-from chronos_py.model.run import Phase, Run, TaskState
-from chronos_py.model.view import Cause, Waiting
+from chronos_py.model.run import Phase
+from chronos_py.model.view import Cause
 from chronos_py.scheduler.holdings import Holdings, Use
 from chronos_py.scheduler.placement import Lending, Placement, Request, place
 from chronos_py.scheduler.queue import RunQueue, Shape
-from chronos_py.scheduler.quotas import Gate, Quota, parse_quotas, quotas_of
-from tests.builders import a_job
-from tests.test_service import Bench
+from chronos_py.scheduler.quotas import BadQuotas, Gate, Quota, parse_quotas, quotas_of
+from tests.scheduler.tight import TightBench
 
 NAMES = ("t=a", "t=b", "*")
-LATER = "R/2035-01-01T00:00:00Z/P1Y"
 
 
 def test_what_is_said_is_read():
@@ -48,7 +45,7 @@ def test_what_is_said_is_read():
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(text: str, named: str) -> None:
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises(BadQuotas, match=named):
         parse_quotas(text)
 
 
@@ -157,87 +154,62 @@ def test_nothing_is_lent_where_one_within_his_quota_waits_for_room():
 # --- with the engine
 
 
-def a_bench(text: str, cpus: float = 4) -> Bench:
-    bench = Bench(quotas=parse_quotas(text))
-    bench.service._engine.loop.held.clear()
-    bench.driver.agents = ()
-    whole = Resources.of(cpus, 1e5, 1e5)
-    bench.driver.room = whole
-
-    def keep_books(effect: object) -> None:
-        """Offer no more than is free."""
-        free = whole
-        for task in bench.driver.tasks.values():
-            if task.state not in (TaskState.FINISHED, TaskState.KILLED):
-                free -= task.task.resources
-        bench.driver.room = free - sum((t.resources for t in getattr(effect, "tasks", ())), Resources())
-
-    bench.driver.on_effect = keep_books
-    bench.driver.offer("x")
-    bench.turn()
-    return bench
+def a_bench(text: str) -> TightBench:
+    return TightBench(quotas=parse_quotas(text))
 
 
-def ask(bench: Bench, name: str, label: str, times: int = 1, **more: Any) -> None:
-    if name not in bench.service.view.jobs:
-        labels = (Pair("t", label),) if label else ()
-        bench.add(a_job(name, schedule=LATER, concurrent=True, cpus=1, labels=labels, **more))
-    for _ in range(times):
-        bench.ask(RunJob(name, str(len(bench.driver.launched) + len(bench.service.view.runs))))
-
-
-def why(bench: Bench, job: str) -> Waiting | None:
-    return next(
-        bench.service.why(run.id)
-        for run in bench.service.view.runs.values()
-        if run.job == job and run.phase is Phase.QUEUED
-    )
-
-
-def running(bench: Bench) -> Counter[str]:
-    return Counter(run.job for run in bench.service.view.runs.values() if run.on_agent)
+A: dict[str, Any] = {"labels": (Pair("t", "a"),)}
+B: dict[str, Any] = {"labels": (Pair("t", "b"),)}
 
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_job_waits_for_its_quota_and_goes_on_when_a_task_of_it_ends(restart: bool) -> None:
     bench = a_bench('{"t=a": {"running": 2}}')
-    ask(bench, "one", "a", 3)
-    ask(bench, "two", "", 1)
-    assert running(bench) == {"one": 2, "two": 1}
+    bench.want("one", 3, **A)
+    bench.want("two")
+    assert bench.running() == {"one": 2, "two": 1}
     if restart:
         bench.boot()
-        bench.driver.offer("x")
-        bench.turn()
-    waiting = why(bench, "one")
-    assert waiting
+    waiting = bench.why("one")
     assert (waiting.code, waiting.sentence) == (Cause.QUOTA, "quota t=a is used up: running 2 of 2 in use")
     assert bench.service.quotas() == [
         {"quota": "t=a", "guaranteed": {"running": 2}, "borrow": False, "waiting": 1,
          "used": {"cpus": 2, "mem": 256, "disk": 512, "gpus": 0, "running": 2}}
     ]  # fmt: skip
-    bench.driver.finish(bench.launched("one")[0])
-    bench.turn()
-    assert running(bench) == {"one": 2, "two": 1}
+    bench.finish("one")
+    assert bench.running() == {"one": 2, "two": 1}
     assert not any(run.phase is Phase.QUEUED for run in bench.service.view.runs.values())
 
 
 def test_what_others_leave_is_borrowed_and_given_back_as_tasks_end():
     bench = a_bench('{"t=a": {"cpus": 2, "borrow": true}, "t=b": {"cpus": 2, "borrow": true}}')
-    ask(bench, "one", "a", 6)
-    assert running(bench) == {"one": 4}
-    ask(bench, "two", "b", 2)
+    bench.want("one", 6, **A)
+    assert bench.running() == {"one": 4}
+    bench.want("two", 2, **B)
+    waiting = bench.why("one")
+    assert (waiting.code, waiting.detail["waitsFor"]) == (Cause.QUOTA, ["t=b"])
     for count in (1, 2):
-        task = bench.launched("one")[count - 1]
-        bench.driver.finish(task)
-        bench.driver.room = Resources.of(1, 1e5, 1e5)
-        bench.driver.offer("x")
-        bench.turn()
-        assert running(bench) == {"one": 4 - count, "two": count}
+        bench.finish("one")
+        assert bench.running() == {"one": 4 - count, "two": count}
+    bench.finish("two")
+    assert bench.running() == {"one": 3, "two": 1}
+
+
+def test_jobs_that_no_quota_names_may_be_borrowers_too():
+    bench = a_bench('{"t=a": {"cpus": 4}, "*": {"cpus": 0, "borrow": true}}')
+    bench.want("other", 4)
+    bench.want("urgent", 1, priority=50)
+    bench.want("one", **A)
+    bench.finish("other")
+    assert bench.running() == {"other": 3, "one": 1}
+    bench.finish("other")
+    assert bench.running() == {"other": 2, "one": 1, "urgent": 1}
 
 
 def test_a_quota_that_is_used_up_gives_no_alarm_and_asks_for_no_offers():
     bench = a_bench('{"t=a": {"running": 0}}')
-    ask(bench, "one", "a")
+    bench.want("one", **A)
+    bench.later(minutes=5)
     bench.later(minutes=5)
     assert not any(watch["alarm"] for watch in bench.service.health()["watchdogs"].values())
     assert bench.service._engine._placeable() == []
@@ -245,25 +217,17 @@ def test_a_quota_that_is_used_up_gives_no_alarm_and_asks_for_no_offers():
 
 def test_a_job_that_changes_its_label_changes_its_quota():
     bench = a_bench('{"t=a": {"running": 1}}')
-    ask(bench, "one", "a", 2)
-    assert running(bench) == {"one": 1}
+    bench.want("one", 2, **A)
+    assert bench.running() == {"one": 1}
     bench.ask(ChangeJob("one", lambda job, state: (replace(job, labels=()), Counters())))
-    assert running(bench) == {"one": 2}
-    assert bench.service._engine.book.holdings.use["t=a"].running == 0
+    assert bench.running() == {"one": 2}
+    assert bench.service.quotas()[0]["used"]["running"] == 0
 
 
 def test_killing_frees_a_quota():
     bench = a_bench('{"t=a": {"running": 1}}')
-    ask(bench, "one", "a", 2)
-    first: Run = next(run for run in bench.service.view.runs.values() if run.on_agent)
+    bench.want("one", 2, **A)
+    first = next(run for run in bench.service.view.runs.values() if run.on_agent)
     bench.ask(KillRun(first.id))
-    assert running(bench) == {"one": 1}
-    assert bench.service._engine.book.holdings.use["t=a"].running == 1
-
-
-def test_offers_alone_do_not_lift_a_quota():
-    bench = a_bench('{"t=a": {"running": 0}}')
-    ask(bench, "one", "a")
-    bench.driver.post(OffersReceived([Offer("more", "y", "y", Resources.of(100, 1e5, 1e5))]))
-    bench.turn()
-    assert not bench.driver.launched
+    assert bench.running() == {"one": 1}
+    assert bench.service.quotas()[0]["used"]["running"] == 1
