@@ -43,8 +43,8 @@ def some_history(rng: random.Random, runs: int) -> Iterator[list[HistoryRecord]]
             name, owner, reason = f"job-{job}", f"team-{job % 20}@example.org", "" if outcome.value != "failed" else "1"
             batch.append(
                 AttemptRecord(
-                    number, 0, f"ct:{due}:0:{name}:", name, "agent", host, due, started, ended, outcome, "", owner=owner,
-                    exit_code=1 if reason else None,
+                    number, 0, f"ct:{due}:0:{name}:", name, "agent", host, due, started, ended, outcome, "",
+                    owner=owner, exit_code=1 if reason else None,
                 )
             )  # fmt: skip
             batch.append(
@@ -135,6 +135,7 @@ def rows(runs: int = RUNS) -> Iterator[Row]:
         history.close()
     for agents, tasks, waiting in ((1000, 4000, 0), (1000, 4000, 10_000)):
         client = _client(Asked(None, agents, tasks, waiting))
-        query = "cpus=1&mem=512&attribute=dc"
         name = f"resources: {agents:,} agents, {tasks:,} tasks, {waiting:,} waiting"
-        yield Row(name, median_ms(lambda client=client: _ask(client, f"/api/resources?{query}")), 10, "ms")  # type: ignore[misc]
+        yield Row(
+            name, median_ms(lambda client=client: _ask(client, "/api/resources?cpus=1&mem=512&attribute=dc")), 10, "ms"
+        )  # type: ignore[misc]
