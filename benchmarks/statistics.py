@@ -6,6 +6,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +131,10 @@ def rows(runs: int = RUNS) -> Iterator[Row]:
             ("one job by host", f"{week}&by=host&job=job-7"),
             ("by job, last day", "by=job"),
         ):
-            figure = median_ms(lambda query=query: _ask(client, f"/api/statistics?{query}"))  # type: ignore[misc]
+            figure = median_ms(partial(_ask, client, f"/api/statistics?{query}"))
             yield Row(f"statistics over {runs:,} runs: {name}", figure, 50, "ms")
         history.close()
     for agents, tasks, waiting in ((1000, 4000, 0), (1000, 4000, 10_000)):
         client = _client(Asked(None, agents, tasks, waiting))
-        name = f"resources: {agents:,} agents, {tasks:,} tasks, {waiting:,} waiting"
-        yield Row(
-            name, median_ms(lambda client=client: _ask(client, "/api/resources?cpus=1&mem=512&attribute=dc")), 10, "ms"
-        )  # type: ignore[misc]
+        figure = median_ms(partial(_ask, client, "/api/resources?cpus=1&mem=512&attribute=dc"))
+        yield Row(f"resources: {agents:,} agents, {tasks:,} tasks, {waiting:,} waiting", figure, 10, "ms")

@@ -63,7 +63,7 @@ class Rollups:
     def __init__(self, table: sa.Table, upsert: Upsert) -> None:
         self.table = table
         self._upsert = upsert
-        wanted = sa.bindparam("cells", expanding=True)
+        wanted: sa.BindParameter[Any] = sa.bindparam("cells", expanding=True)
         self._lookup = sa.select(table.c.cell, *(table.c[name] for name in (*COUNTS, "spreads"))).where(
             table.c.cell.in_(wanted)
         )
@@ -128,7 +128,7 @@ class Rollups:
 def _name(cell: Cell) -> str:
     """Return a cell as one text. Raises ValueError for halves of characters, as databases do."""
     try:
-        return orjson.dumps(cell).decode()
+        return orjson.dumps(tuple(cell)).decode()
     except TypeError as error:
         raise ValueError(str(error)) from None
 
