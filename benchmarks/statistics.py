@@ -27,7 +27,7 @@ from chronos_py.persistence.history import SqlHistoryStore
 
 NOW: Millis = 1_767_225_600_000 + DAY // 2
 RUNS, JOBS, HOSTS, DAYS = 1_000_000, 1000, 100, 7
-BATCH = 2000
+BATCH = 20_000  # larger than the server makes them: what is measured is the reading
 OUTCOMES = (*[Outcome.SUCCESS] * 95, *[Outcome.FAILED] * 3, Outcome.TIMED_OUT, Outcome.LOST)
 
 
@@ -118,7 +118,7 @@ def rows(runs: int = RUNS) -> Iterator[Row]:
         for batch in some_history(random.Random(1), runs):
             history.write(batch)
         took = time.perf_counter() - began
-        yield Row("history with roll-ups: runs written", runs / took, 2000, "a second", higher=True)
+        yield Row("history with roll-ups: runs written in large batches", runs / took, 2000, "a second", higher=True)
         client = _client(Asked(history))
         week = "from=2025-12-25T12:00:00Z"
         for name, query in (

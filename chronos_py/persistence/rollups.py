@@ -26,7 +26,6 @@ from chronos_py.model.statistics import (
     Figures,
     Group,
     StatisticsQuery,
-    add_bin,
     in_order,
     kept_for,
     levels_of,
@@ -145,6 +144,8 @@ def _spreads(text: str) -> list[dict[int, int]]:
 
 
 def _merge(into: Sequence[dict[int, int]], text: str) -> None:
+    """Add bins to others: by far the most of the work of an answer."""
     for spread, flat in zip(into, orjson.loads(text), strict=True):
-        for place in range(0, len(flat), 2):
-            add_bin(spread, flat[place], flat[place + 1])
+        known, numbers = spread.get, iter(flat)
+        for number, count in zip(numbers, numbers, strict=True):
+            spread[number] = known(number, 0) + count
