@@ -27,7 +27,7 @@ from chronos_py.persistence.history import SqlHistoryStore
 
 NOW: Millis = 1_767_225_600_000 + DAY // 2
 RUNS, JOBS, HOSTS, DAYS = 1_000_000, 1000, 100, 7
-BATCH = 2000
+BATCH = 20_000  # larger than the server makes them: what is measured is the reading
 OUTCOMES = (*[Outcome.SUCCESS] * 95, *[Outcome.FAILED] * 3, Outcome.TIMED_OUT, Outcome.LOST)
 
 
@@ -118,7 +118,7 @@ def rows(runs: int = RUNS) -> Iterator[Row]:
         for batch in some_history(random.Random(1), runs):
             history.write(batch)
         took = time.perf_counter() - began
-        yield Row("history with roll-ups: runs written", runs / took, 2000, "a second", higher=True)
+        yield Row("history with roll-ups: runs written in large batches", runs / took, 2000, "a second", higher=True)
         client = _client(Asked(history))
         week = "from=2025-12-25T12:00:00Z"
         for name, query in (
@@ -131,11 +131,10 @@ def rows(runs: int = RUNS) -> Iterator[Row]:
             ("one job by host", f"{week}&by=host&job=job-7"),
             ("by job, last day", "by=job"),
         ):
-            figure = median_ms(lambda query=query: _ask(client, f"/api/statistics?{query}"))  # type: ignore[misc]
+            figure = median_ms(partial(_ask, client, f"/api/statistics?{query}"))
             yield Row(f"statistics over {runs:,} runs: {name}", figure, 50, "ms")
         history.close()
     for agents, tasks, waiting in ((1000, 4000, 0), (1000, 4000, 10_000)):
         client = _client(Asked(None, agents, tasks, waiting))
-        query = "cpus=1&mem=512&attribute=dc"
-        name = f"resources: {agents:,} agents, {tasks:,} tasks, {waiting:,} waiting"
-        yield Row(name, median_ms(partial(_ask, client, f"/api/resources?{query}")), 10, "ms")
+        figure = median_ms(partial(_ask, client, "/api/resources?cpus=1&mem=512&attribute=dc"))
+        yield Row(f"resources: {agents:,} agents, {tasks:,} tasks, {waiting:,} waiting", figure, 10, "ms")

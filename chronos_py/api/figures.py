@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from flask import Blueprint, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from chronos_py.api.backend import Backend
@@ -82,7 +82,7 @@ class FiguresApi:
         groups = self.backend.history.statistics(query, now)
         rows = [self._row(query, group, target) for group in groups[: query.limit - 1]]
         if as_csv:
-            return answer(_csv(query, rows).encode(), media_type="text/csv; charset=utf-8")
+            return _varying(answer(_csv(query, rows).encode(), media_type="text/csv; charset=utf-8"))
         whole = StatisticsQuery(query.start, query.end, where=query.where)
         sums = self.backend.history.statistics(whole, now)
         total = self._row(whole, sums[0] if sums else Group(None, (), Figures()), target)
@@ -96,7 +96,7 @@ class FiguresApi:
             "rows": rows,
             "truncated": len(groups) >= query.limit,
         }
-        return answer(orjson.dumps(form))
+        return _varying(answer(orjson.dumps(form)))
 
     def _query(self) -> StatisticsQuery:
         now = self.backend.now()
@@ -125,6 +125,11 @@ class FiguresApi:
             view = self.backend.view.jobs.get(job)
             form["slo"] = _levels(group.figures, view.job if view else None, target)
         return form
+
+
+def _varying(response: Response) -> Response:
+    response.vary.add("Accept")
+    return response
 
 
 def _flat(form: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

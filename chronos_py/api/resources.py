@@ -5,7 +5,8 @@ Cheap enough to be asked every second: it is made from memory, in one pass over 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import add, sub
 from typing import Any
 
 import orjson
@@ -18,46 +19,43 @@ from chronos_py.api.parameters import amount, choice
 from chronos_py.api.transport import answer
 from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput
-from chronos_py.model.capacity import SHARED, AgentCapacity, Room, Sum, largest, rooms
+from chronos_py.model.capacity import SHARED, ZERO, Parts, Room, parts, rooms, total
 from chronos_py.model.resources import LARGEST, Resources
 from chronos_py.model.run import Phase, Run
 
 SHAPE = ("cpus", "mem", "disk", "gpus")
 
 
-def _form(parts: Sequence[int]) -> dict[str, float]:
-    return {"cpus": parts[0] / 1000, "mem": parts[1] / 1000, "disk": parts[2] / 1000, "gpus": parts[3] / 1000}
+def _form(amounts: Parts) -> dict[str, float]:
+    cpus, mem, disk, gpus = amounts[:4]
+    return {"cpus": cpus / 1000, "mem": mem / 1000, "disk": disk / 1000, "gpus": gpus / 1000}
 
 
-def _amounts(amounts: Resources) -> dict[str, float]:
-    return _form((amounts.cpus, amounts.mem, amounts.disk, amounts.gpus))
-
-
-def _sum_form(found: Sum, need: Resources | None) -> dict[str, Any]:
+def _sum_form(found: Sequence[Room], need: Parts | None) -> dict[str, Any]:
     return {
-        "agents": found.agents,
-        "total": _form(found.total),
-        "used": _form(found.used),
-        "usedByUs": _form(found.by_us),
-        "offered": _form(found.offered),
-        "free": _form(found.free),
-        "slots": found.slots if need else None,
+        "agents": len(found),
+        "total": _form(total(room.total for room in found)),
+        "used": _form(total(room.used for room in found)),
+        "usedByUs": _form(total(room.by_us for room in found)),
+        "offered": _form(total(room.offered for room in found)),
+        "free": _form(total(room.free for room in found)),
+        "slots": sum(room.slots for room in found) if need else None,
     }
 
 
-def _agent_form(room: Room, need: Resources | None) -> dict[str, Any]:
+def _agent_form(room: Room, need: Parts | None) -> dict[str, Any]:
     agent = room.agent
     return {
         "agent": agent.id,
         "host": agent.host,
         "active": agent.active,
         "attributes": {name: shown(value) for name, value in agent.attributes.items()},
-        "total": _amounts(agent.total),
-        "used": _amounts(room.used),
-        "usedByUs": _amounts(room.by_us),
-        "offered": _amounts(room.offered),
-        "free": _amounts(room.free),
-        "reserved": {role: _amounts(part) for role, part in agent.reserved.items()},
+        "total": _form(room.total),
+        "used": _form(room.used),
+        "usedByUs": _form(room.by_us),
+        "offered": _form(room.offered),
+        "free": _form(room.free),
+        "reserved": {role: _form(parts(amounts)) for role, amounts in agent.reserved.items()},
         "slots": room.slots if need else None,
     }
 
@@ -69,19 +67,17 @@ def shown(value: Any) -> str:
     return ",".join(sorted(map(str, value))) if isinstance(value, tuple | list | set | frozenset) else str(value)
 
 
-def by_role(agents: Iterable[AgentCapacity]) -> dict[str, dict[str, float]]:
+def by_role(found: Iterable[Room]) -> dict[str, dict[str, float]]:
     """Return what is reserved for each role, and under `*` what is reserved for nobody."""
-    sums: dict[str, list[int]] = {SHARED: [0, 0, 0, 0]}
-    for agent in agents:
-        shared = sums[SHARED]
-        for place, part in enumerate((agent.total.cpus, agent.total.mem, agent.total.disk, agent.total.gpus)):
-            shared[place] += part
-        for role, amounts in agent.reserved.items():
-            own = sums.setdefault(role, [0, 0, 0, 0])
-            for place, part in enumerate((amounts.cpus, amounts.mem, amounts.disk, amounts.gpus)):
-                own[place] += part
-                shared[place] -= part
-    return {role: _form(parts) for role, parts in sorted(sums.items())}
+    roles: dict[str, list[Parts]] = {}
+    everything = []
+    for room in found:
+        everything.append(room.total)
+        for role, amounts in room.agent.reserved.items():
+            roles.setdefault(role, []).append(parts(amounts))
+    sums = {role: total(amounts) for role, amounts in roles.items()}
+    rest = tuple(map(sub, total(everything), total(sums.values())))
+    return {role: _form(amounts) for role, amounts in sorted({**sums, SHARED: rest}.items())}
 
 
 class Waits:
@@ -123,23 +119,21 @@ class ResourcesApi:
         agents = self.backend.capacity()
         by_us, running, waits = self._runs()
         found = rooms(agents, by_us, self._offered(), need)
-        total, groups = Sum(), dict[str, Sum]()
-        for room in found:
-            total.add(room)
-            if attribute:
-                value = room.agent.attributes.get(attribute)
-                groups.setdefault("" if value is None else shown(value), Sum()).add(room)
         form: dict[str, Any] = {
             "at": iso(self.backend.now()),
             "age": round(max((agent.age for agent in agents), default=0.0), 3),
-            **_sum_form(total, need),
-            "largestFree": _amounts(largest(room.free for room in found)),
-            "shape": _amounts(need) if need else None,
-            "reserved": by_role(agents),
+            **_sum_form(found, need),
+            "largestFree": _form(max((room.free for room in found), default=ZERO)),
+            "shape": _form(need) if need else None,
+            "reserved": by_role(found),
             "running": running,
             "queue": waits.form(self.backend.now()),
         }
         if attribute:
+            groups: dict[str, list[Room]] = {}
+            for room in found:
+                value = room.agent.attributes.get(attribute)
+                groups.setdefault("" if value is None else shown(value), []).append(room)
             form["byAttribute"] = [
                 {"value": value, **_sum_form(group, need)} for value, group in sorted(groups.items())
             ]
@@ -147,49 +141,46 @@ class ResourcesApi:
             form["byAgent"] = [_agent_form(room, need) for room in found]
         return answer(orjson.dumps(form))
 
-    def _shape(self) -> Resources | None:
+    def _shape(self) -> Parts | None:
         """Return the shape that is asked about. Raises InvalidInput."""
         if not any(name in request.args for name in SHAPE):
             return None
         cpus, mem, disk, gpus = (amount(name, 0.0, 0.0, LARGEST) for name in SHAPE)
-        need = Resources.of(cpus, mem, disk, gpus)
-        if need == Resources():
+        need = parts(Resources.of(cpus, mem, disk, gpus))
+        if need == ZERO:
             raise InvalidInput("cpus", request.args.get("cpus"), "a shape must need something")
         return need
 
-    def _offered(self) -> dict[str, Resources]:
-        held: dict[str, Resources] = {}
+    def _offered(self) -> dict[str, Parts]:
+        held: dict[str, Parts] = {}
         for offer in self.backend.held_offers():
-            known = held.get(offer.agent_id)
-            held[offer.agent_id] = offer.resources if known is None else known + offer.resources
+            held[offer.agent_id] = tuple(map(add, held.get(offer.agent_id, ZERO), parts(offer.resources)))
         return held
 
-    def _runs(self) -> tuple[Mapping[str, Resources], int, Waits]:
-        """Return what our tasks have of each agent, how many there are, and what waits."""
-        sums: dict[str, Resources] = {}
-        waits, running, need = Waits(), 0, self._needs()
+    def _runs(self) -> tuple[Mapping[str, Parts], int, Waits]:
+        """Return what our tasks have of each agent, how many there are, and what waits.
+
+        A job that was changed tells what its runs need from now on, one that is gone nothing.
+        """
+        sums: dict[str, Parts] = {}
+        needs: dict[str, Parts] = {}
+        waits, running = Waits(), 0
         for run in list(self.backend.view.runs.values()):
-            if run.phase is Phase.RUNNING or run.phase is Phase.LAUNCHING:
+            phase = run.phase
+            if phase is Phase.RUNNING or phase is Phase.LAUNCHING:
                 running += 1
+                need = needs.get(run.job)
+                if need is None:
+                    need = needs[run.job] = self._need(run.job)
                 known = sums.get(run.agent_id)
-                sums[run.agent_id] = need(run.job) if known is None else known + need(run.job)
-            elif run.phase is not Phase.REPORTING:
+                sums[run.agent_id] = need if known is None else tuple(map(add, known, need))
+            elif phase is not Phase.REPORTING:
                 waits.add(run)
         return sums, running, waits
 
-    def _needs(self) -> Callable[[str], Resources]:
-        """Return a function that tells what a job's runs need. A job that was changed tells what they need from now on,
-        one that is gone nothing."""
-        known: dict[str, Resources] = {}
-
-        def need(name: str) -> Resources:
-            found = known.get(name)
-            if found is None:
-                view = self.backend.view.jobs.get(name)
-                found = known[name] = self.backend.need(view.job) if view else Resources()
-            return found
-
-        return need
+    def _need(self, job: str) -> Parts:
+        view = self.backend.view.jobs.get(job)
+        return parts(self.backend.need(view.job)) if view else ZERO
 
 
 def resources_blueprint(backend: Backend) -> Blueprint:

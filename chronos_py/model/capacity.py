@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter, sub
+from typing import Any, NamedTuple
 
 from chronos_py.model.resources import Resources
 
@@ -30,84 +31,31 @@ class AgentCapacity:
     ours: frozenset[str] = frozenset()
     age: float = 0.0
 
-    @property
-    def usable(self) -> Resources:
-        """Return what may be used by us in all: without what is reserved for others."""
-        rest = self.total
-        for role, amount in self.reserved.items():
-            if role not in self.ours:
-                rest = rest - amount
-        return rest
+
+Parts = tuple[int, ...]  # cpus, mem, disk, gpus, ports: sums over a thousand agents are ten times as fast with these
+ZERO: Parts = (0, 0, 0, 0, 0)
+parts: Callable[[Resources], Parts] = attrgetter("cpus", "mem", "disk", "gpus", "ports")
 
 
-def slots(room: Resources, need: Resources) -> int:
+def slots(room: Parts, need: Parts) -> int:
     """Return how many tasks of a shape fit into some room; 0 for a shape that needs nothing."""
-    fits = [
-        have // want
-        for have, want in (
-            (room.cpus, need.cpus),
-            (room.mem, need.mem),
-            (room.disk, need.disk),
-            (room.gpus, need.gpus),
-            (room.ports, need.ports),
-        )
-        if want > 0
-    ]
-    return max(0, min(fits)) if fits else 0
+    return max(0, min((have // want for have, want in zip(room, need, strict=True) if want > 0), default=0))
 
 
-def largest(rooms: Iterable[Resources]) -> Resources:
-    """Return the room of the agent that has most: most cores, then most memory."""
-    return max(rooms, key=lambda room: (room.cpus, room.mem, room.disk), default=NOTHING)
-
-
-class Sum:
-    """Adds up capacities: `total`, `used` (by all), `by_us`, `offered` (to us, held), `free` (for us)."""
-
-    __slots__ = ("agents", "by_us", "free", "offered", "slots", "total", "used")
-
-    def __init__(self) -> None:
-        self.agents = self.slots = 0
-        self.total = [0, 0, 0, 0]
-        self.used = [0, 0, 0, 0]
-        self.by_us = [0, 0, 0, 0]
-        self.offered = [0, 0, 0, 0]
-        self.free = [0, 0, 0, 0]
-
-    def add(self, room: Room) -> None:
-        self.agents += 1
-        self.slots += room.slots
-        for into, amount in (
-            (self.total, room.agent.total),
-            (self.used, room.used),
-            (self.by_us, room.by_us),
-            (self.offered, room.offered),
-            (self.free, room.free),
-        ):
-            if amount is not NOTHING:
-                into[0] += amount.cpus
-                into[1] += amount.mem
-                into[2] += amount.disk
-                into[3] += amount.gpus
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """One agent as the report sees it; `free` is what we could use of it now, none of an agent that is not active."""
 
     agent: AgentCapacity
-    used: Resources
-    by_us: Resources
-    offered: Resources
-    free: Resources
+    total: Parts
+    used: Parts
+    by_us: Parts
+    offered: Parts
+    free: Parts
     slots: int
 
 
 def rooms(
-    agents: Sequence[AgentCapacity],
-    by_us: Mapping[str, Resources],
-    offered: Mapping[str, Resources],
-    need: Resources | None,
+    agents: Sequence[AgentCapacity], by_us: Mapping[str, Parts], offered: Mapping[str, Parts], need: Parts | None
 ) -> list[Room]:
     """Put together what the driver knows and what we know ourselves, which is newer.
 
@@ -115,33 +63,26 @@ def rooms(
     """
     found = []
     for agent in agents:
-        mine = by_us.get(agent.id, NOTHING)
-        used = _larger(agent.used, mine)
-        free = _rest(agent, used) if agent.active else NOTHING
+        total, used, mine = parts(agent.total), parts(agent.used), by_us.get(agent.id, ZERO)
+        if mine is not ZERO:
+            used = tuple(map(max, used, mine))
+        free = _free(agent, total, used) if agent.active else ZERO
         count = slots(free, need) if need is not None else 0
-        found.append(Room(agent, used, mine, offered.get(agent.id, NOTHING), free, count))
+        found.append(Room(agent, total, used, mine, offered.get(agent.id, ZERO), free, count))
     return found
 
 
-def _larger(one: Resources, other: Resources) -> Resources:
-    if other is NOTHING:
-        return one
-    return Resources(
-        max(one.cpus, other.cpus),
-        max(one.mem, other.mem),
-        max(one.disk, other.disk),
-        max(one.gpus, other.gpus),
-        max(one.ports, other.ports),
-    )
-
-
-def _rest(agent: AgentCapacity, used: Resources) -> Resources:
+def _free(agent: AgentCapacity, total: Parts, used: Parts) -> Parts:
     """Return what nobody uses, and at most what is not reserved for others."""
-    total, usable = agent.total, agent.usable if agent.reserved else agent.total
-    return Resources(
-        max(0, min(total.cpus - used.cpus, usable.cpus)),
-        max(0, min(total.mem - used.mem, usable.mem)),
-        max(0, min(total.disk - used.disk, usable.disk)),
-        max(0, min(total.gpus - used.gpus, usable.gpus)),
-        max(0, total.ports - used.ports),
-    )
+    rest = total
+    for role, amount in agent.reserved.items():
+        if role not in agent.ours:
+            rest = tuple(map(sub, rest, parts(amount)))
+    if rest is total:
+        return tuple([all_of - taken if all_of > taken else 0 for all_of, taken in zip(total, used, strict=True)])
+    return tuple([max(0, min(all_of - taken, most)) for all_of, taken, most in zip(total, used, rest, strict=True)])
+
+
+def total(amounts: Iterable[Parts]) -> Parts:
+    """Return the sum of amounts."""
+    return tuple(map(sum, zip(*amounts, strict=True))) or ZERO

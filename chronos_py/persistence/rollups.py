@@ -9,7 +9,7 @@ writers must come one after the other, see `SqlHistoryStore`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -26,7 +26,6 @@ from chronos_py.model.statistics import (
     Figures,
     Group,
     StatisticsQuery,
-    add_bin,
     in_order,
     kept_for,
     levels_of,
@@ -34,7 +33,7 @@ from chronos_py.model.statistics import (
     tally,
 )
 
-AT_ONCE = 200  # cells looked up by one statement: 6 parameters each, and databases take some thousands
+AT_ONCE = 500  # cells looked up by one statement
 
 Upsert = Callable[[sa.Connection, sa.Table, list[tuple[Any, ...]]], None]
 
@@ -42,20 +41,18 @@ _Int = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def table_in(metadata: sa.MetaData) -> sa.Table:
-    """Describe the table. Its key serves questions after one job, the index those after all."""
+    """Describe the table. `cell` is all of a Cell in one text: databases look many of those up in one statement,
+    where of several columns together SQLite reads the whole table."""
     return sa.Table(
         "rollups",
         metadata,
-        sa.Column("grain", sa.Text, primary_key=True),
-        sa.Column("job", sa.Text, primary_key=True),
-        sa.Column("owner", sa.Text, primary_key=True),
-        sa.Column("host", sa.Text, primary_key=True),
-        sa.Column("exit", sa.Text, primary_key=True),
-        sa.Column("bucket", _Int, primary_key=True, autoincrement=False),
+        sa.Column("cell", sa.Text, primary_key=True),
+        *(sa.Column(name, sa.Text, nullable=False) for name in Cell._fields[:-1]),
+        sa.Column("bucket", _Int, nullable=False),
         *(sa.Column(name, _Int, nullable=False) for name in COUNTS),
         sa.Column("spreads", sa.Text, nullable=False),
+        sa.Index("rollups_job", "grain", "job", "bucket"),  # and of rollups without jobs, all
         sa.Index("rollups_bucket", "grain", "bucket"),
-        sqlite_with_rowid=False,
     )
 
 
@@ -65,28 +62,30 @@ class Rollups:
     def __init__(self, table: sa.Table, upsert: Upsert) -> None:
         self.table = table
         self._upsert = upsert
-        self._key = [table.c[name] for name in Cell._fields]
+        wanted: sa.BindParameter[Any] = sa.bindparam("cells", expanding=True)
+        self._lookup = sa.select(table.c.cell, *(table.c[name] for name in (*COUNTS, "spreads"))).where(
+            table.c.cell.in_(wanted)
+        )
 
     def add(self, db: sa.Connection, new: Iterable[HistoryRecord], old: Iterable[HistoryRecord]) -> None:
         """Count `new` records, and no longer what `old` ones counted for."""
-        changes: dict[Cell, Figures] = {}
-        tally(old, -1, changes)
-        tally(new, 1, changes)
-        cells = list(changes)
-        for start in range(0, len(cells), AT_ONCE):
-            for cell, figures in self._stored(db, cells[start : start + AT_ONCE]):
-                changes[cell].add(figures)
-        kept = {cell: figures for cell, figures in changes.items() if any(figures.counts)}
-        self._upsert(
-            db, self.table, [(*cell, *figures.counts, _text(figures.spreads)) for cell, figures in kept.items()]
-        )
-        for cell in changes.keys() - kept.keys():
-            db.execute(sa.delete(self.table).where(*(c == v for c, v in zip(self._key, cell, strict=True))))
-
-    def _stored(self, db: sa.Connection, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Figures]]:
-        for row in db.execute(sa.select(self.table).where(sa.tuple_(*self._key).in_(cells))):
-            cell, counts = Cell(*row[: len(Cell._fields)]), list(row[len(Cell._fields) : -1])
-            yield cell, Figures(counts, _spreads(row[-1]))
+        found: dict[Cell, Figures] = {}
+        tally(old, -1, found)
+        tally(new, 1, found)
+        changes = {_name(cell): (cell, figures) for cell, figures in found.items()}
+        names = list(changes)
+        for start in range(0, len(names), AT_ONCE):
+            for name, *counts, spreads in db.execute(self._lookup, {"cells": names[start : start + AT_ONCE]}):
+                changes[name][1].add(Figures(counts, _spreads(spreads)))
+        kept = [
+            (name, *cell, *figures.counts, _text(figures.spreads))
+            for name, (cell, figures) in changes.items()
+            if any(figures.counts)
+        ]
+        self._upsert(db, self.table, kept)
+        if len(kept) < len(changes):
+            gone = changes.keys() - {row[0] for row in kept}
+            db.execute(sa.delete(self.table).where(self.table.c.cell.in_(gone)))
 
     def prune(self, db: sa.Connection, now: Millis) -> int:
         """Remove buckets that are older than they are kept: what is left of them is the coarser ones."""
@@ -125,6 +124,14 @@ class Rollups:
         return groups
 
 
+def _name(cell: Cell) -> str:
+    """Return a cell as one text. Raises ValueError for halves of characters, as databases do."""
+    try:
+        return orjson.dumps(tuple(cell)).decode()
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
 def _text(spreads: Sequence[dict[int, int]]) -> str:
     """Return bins as JSON: for each of SPREADS a list of bin, count, bin, count, ..."""
     return orjson.dumps([[part for pair in sorted(spread.items()) for part in pair] for spread in spreads]).decode()
@@ -137,6 +144,8 @@ def _spreads(text: str) -> list[dict[int, int]]:
 
 
 def _merge(into: Sequence[dict[int, int]], text: str) -> None:
+    """Add bins to others: by far the most of the work of an answer."""
     for spread, flat in zip(into, orjson.loads(text), strict=True):
-        for place in range(0, len(flat), 2):
-            add_bin(spread, flat[place], flat[place + 1])
+        known, numbers = spread.get, iter(flat)
+        for number, count in zip(numbers, numbers, strict=True):
+            spread[number] = known(number, 0) + count

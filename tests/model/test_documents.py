@@ -202,10 +202,11 @@ def test_an_unknown_operator_is_refused_and_named(operator):
 
 def test_our_own_fields():
     job = read({**JOB, "priority": "5", "retryDelay": 1, "retryBackoff": 1.5, "catchUp": "all", "onUncertain": "skip",
-                "retryMaxDelay": None, "gpus": "2", "ports": 3}).job  # fmt: skip
+                "retryMaxDelay": None, "gpus": "2", "ports": 3, "startWithin": "5", "finishWithin": 0}).job  # fmt: skip
     assert (job.priority, job.retry_delay, job.retry_backoff, job.retry_max_delay) == (5, 1.0, 1.5, None)
     assert (job.catch_up, job.on_uncertain) == (CatchUp.ALL, OnUncertain.SKIP)
     assert (job.gpus, job.ports) == (2.0, 3)
+    assert (job.start_within, job.finish_within) == (5.0, 0.0)
     job = read({**JOB, "gpus": None}).job
     assert (job.gpus, job.ports) == (0.0, 0)
 
@@ -216,6 +217,7 @@ def test_our_own_fields():
         ("priority", "high"), ("priority", 1.5), ("priority", True), ("priority", 10**12), ("retryDelay", -1),
         ("retryDelay", "soon"), ("retryDelay", True), ("retryDelay", []), ("retryBackoff", 0.5), ("retryBackoff", 0),
         ("retryMaxDelay", "inf"), ("killGrace", "nan"), ("killGrace", 10**400), ("catchUp", "some"), ("catchUp", 1),
+        ("startWithin", -1), ("finishWithin", "soon"),
         ("onUncertain", {}), ("onUncertain", "retry"), ("gpus", 0.5), ("gpus", -1), ("gpus", "nan"), ("gpus", True),
         ("gpus", 1001), ("labels", []), ("labels", {"a": 1}), ("labels", {"": "a"}), ("labels", {"a=b": "c"}),
         ("labels", {"a": "b" * 256}), ("labels", {str(n): "" for n in range(51)}), ("preemptible", "true"),

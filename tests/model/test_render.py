@@ -65,6 +65,7 @@ def test_our_own_fields_are_shown_only_when_set():
     own = {"priority": 7, "retryDelay": 1.5, "retryBackoff": 2.0, "retryMaxDelay": 60.0, "killGrace": 0.0}
     own |= {"catchUp": "all", "onUncertain": "skip", "gpus": 2.0, "ports": 3}  # type: ignore[dict-item]
     own |= {"avoidFailedAgents": "hard", "labels": {'a"b': "c", "d": ""}, "preemptible": True}  # type: ignore[dict-item]
+    own |= {"startWithin": 5.0, "finishWithin": 60.5}
     for line in (2, 3):
         given = json.loads(render({**documents.SENT_3, **own}, line))
         assert {key: given[key] for key in own} == own
