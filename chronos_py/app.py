@@ -264,9 +264,10 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     if settings.credentials is not None:
         wsgi = with_credentials(wsgi, *settings.credentials, settings.http_realm)
     wsgi = with_executor(wsgi, build_executor())
+    wsgi = counting(wsgi, metrics)
     if group is not None:
-        wsgi = with_node(wsgi, group)
-    wsgi = closing(counting(wsgi, metrics))
+        wsgi = with_node(wsgi, group)  # not counted: a leader's requests wait for news
+    wsgi = closing(wsgi)
     housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)
 
     def stop() -> None:

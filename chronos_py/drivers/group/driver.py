@@ -241,6 +241,9 @@ class GroupDriver:
 
     def _meet(self, members: Mapping[str, Member]) -> None:
         """Connect to nodes that are new, and give up those that are gone and do not answer."""
+        own = members.get(self.node.agent_id)
+        if own is not None and own.instance != self.instance:
+            log.error("another node has a copy of this data folder", agent=own.agent_id, address=own.address)
         fresh: list[Link] = []
         gone: list[Link] = []
         with self._lock:
@@ -263,14 +266,17 @@ class GroupDriver:
             link.stop()
 
     def _link(self, agent_id: str) -> Link:
-        transport: Transport = Direct(self.node)
-        if agent_id != self.node.agent_id:
-            last = self._met[agent_id]
+        owner = Owner(self._epoch, self._session, self._asked, self._hear, self._gone)
+        return Link(agent_id, self._transport(agent_id), owner)
 
-            def member() -> Member:
-                nonlocal last
-                last = self._met.get(agent_id, last)
-                return last
+    def _transport(self, agent_id: str) -> Transport:
+        if agent_id == self.node.agent_id:
+            return Direct(self.node)
+        last = self._met[agent_id]
 
-            transport = Http(member, self.key)
-        return Link(agent_id, transport, Owner(self._epoch, self._session, self._asked, self._hear, self._gone))
+        def member() -> Member:
+            nonlocal last
+            last = self._met.get(agent_id, last)
+            return last
+
+        return Http(member, self.key)

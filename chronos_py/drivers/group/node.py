@@ -85,8 +85,11 @@ class Node:
             except OSError as error:  # it will be learnt again from the leader, or from ZooKeeper
                 log.warning("the leader's epoch could not be kept", reason=str(error))
 
-    def exchange(self, ask: Ask) -> Told:
-        """Do what the leader says, and tell it what is new. Raises Refused."""
+    def exchange(self, ask: Ask, *, remote: bool = False) -> Told:
+        """Do what the leader says, and tell it what is new. A `remote` leader does not wait while the server stops.
+
+        Raises Refused.
+        """
         if ask.epoch > self._epoch:
             self.see_epoch(ask.epoch)
         with self._changed:
@@ -102,7 +105,7 @@ class Node:
                 self._events.popleft()
                 self._first += 1
             if ask.wait > 0:
-                self._wait(ask)
+                self._wait(ask, remote)
             events = tuple(islice(self._events, EVENTS))
             return Told(self.agent_id, events, self._first + len(events))
 
@@ -119,11 +122,11 @@ class Node:
             raise Refused("this session is over, or never began")
         self._session = (ask.epoch, ask.session)  # the epoch of a leader that was elected again is another
 
-    def _wait(self, ask: Ask) -> None:
+    def _wait(self, ask: Ask, remote: bool) -> None:
         """Wait for events. Raises Refused when the session ends meanwhile."""
         self._asker += 1
         mine, deadline = self._asker, time.monotonic() + ask.wait
-        while not self._events and mine == self._asker and not self._stopping.is_set():
+        while not self._events and mine == self._asker and not (remote and self._stopping.is_set()):
             rest = deadline - time.monotonic()
             if rest <= 0:
                 break

@@ -51,7 +51,7 @@ def _answer(node: Node, path: str, body: bytes) -> tuple[int, bytes]:
             ask = load(Ask, body)
             if not 0 <= ask.wait <= LONGEST_WAIT_S:
                 raise Malformed(f"Ask.wait must be from 0 to {LONGEST_WAIT_S:g}")
-            return 200, dump(node.exchange(ask))
+            return 200, dump(node.exchange(ask, remote=True))
         if path == OUTPUT_PATH:
             return 200, _output(node, load(OutputWanted, body))
         return 404, _error("there is nothing here")

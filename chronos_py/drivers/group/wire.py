@@ -1,7 +1,8 @@
 """What leader and nodes say to each other, as JSON, and how they know that it is one of them who says it.
 
-Effects and events go as `{"kind": "Launch", ...}`, fields by the names of the model, all of them; bytes as Base64.
-Reading is strict: another type than the model says is an error, and so is a field that the model does not have.
+Effects and events go as `{"kind": "Launch", ...}`, fields by the names of the model, those with their default left out;
+bytes as Base64. Reading is strict: another type than the model says is an error, and so is a field that the model does
+not have, for what a newer version means by it cannot be known. So versions can be mixed until something new is used.
 """
 
 from __future__ import annotations
@@ -102,9 +103,15 @@ def is_signed(signature: str, key: bytes, *parts: bytes) -> bool:
 _KINDS = {noun.__name__: noun for noun in (*get_args(DriverEffect), *get_args(DriverEvent))}
 
 
+@cache
+def _defaults(noun: Any) -> list[tuple[str, Any]]:
+    return [(f.name, f.default_factory() if f.default_factory is not MISSING else f.default) for f in fields(noun)]
+
+
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        form = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        given = ((name, default, getattr(value, name)) for name, default in _defaults(type(value)))
+        form = {name: _plain(item) for name, default, item in given if item is not default and item != default}
         name = type(value).__name__
         return {"kind": name, **form} if _KINDS.get(name) is type(value) else form
     if isinstance(value, bytes):
