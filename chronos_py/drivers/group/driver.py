@@ -40,6 +40,7 @@ from chronos_py.model.run import TaskState
 log = structlog.get_logger(__name__)
 
 QUESTIONS = 200_000  # tasks of nodes that are away which are remembered; the engine asks again anyway
+STOP_S = 1.0  # for acknowledgements that are on their way
 TOGETHER = 1000  # tasks in one question
 
 
@@ -103,6 +104,9 @@ class GroupDriver:
             links, self._links = list(self._links.values()), {}
         for link in links:
             link.stop()
+        deadline = time.monotonic() + STOP_S
+        for link in links:
+            link.join(deadline - time.monotonic())
 
     def perform(self, effect: DriverEffect) -> None:
         match effect:

@@ -17,7 +17,7 @@ import structlog
 from chronos_py.drivers.group.node import Refused
 from chronos_py.drivers.group.transport import NoAnswer, NotSent, Transport
 from chronos_py.drivers.group.wire import TOGETHER, Ask, Malformed
-from chronos_py.model.messages import DriverEffect, DriverEvent, Launch, Reconcile, StatusUpdate
+from chronos_py.model.messages import Acknowledge, DriverEffect, DriverEvent, Launch, Reconcile, StatusUpdate
 from chronos_py.model.run import TaskState
 
 log = structlog.get_logger(__name__)
@@ -57,26 +57,34 @@ class Link:
         self._number = 0
         self._effects: deque[tuple[int, DriverEffect]] = deque()
         self._soon = threading.Event()
+        self._speaker: threading.Thread | None = None
 
     def start(self) -> None:
-        for work in (self._listen, self._speak):
-            threading.Thread(target=work, name=f"node-{self.agent_id[:30]}", daemon=True).start()
+        name = f"node-{self.agent_id[:30]}"
+        threading.Thread(target=self._listen, name=name, daemon=True).start()
+        self._speaker = threading.Thread(target=self._speak, name=name, daemon=True)
+        self._speaker.start()
 
     def stop(self) -> None:
-        """End without a word; both threads end soon."""
+        """End without a word, but for acknowledgements; both threads end soon."""
         with self._changed:
-            self._stopped, self._live = True, False
-            self._effects.clear()
+            self._stopped = True
+            self._effects = deque(entry for entry in self._effects if isinstance(entry[1], Acknowledge))
             self._changed.notify_all()
         self._soon.set()
         self.transport.wake()
+
+    def join(self, seconds: float) -> None:
+        """Wait until all that was to be given is given."""
+        if self._speaker is not None:
+            self._speaker.join(max(0.0, seconds))
 
     def ended(self) -> bool:
         return self._stopped
 
     @property
     def live(self) -> bool:
-        return self._live
+        return self._live and not self._stopped
 
     def hurry(self) -> None:
         """Try again now: the node has been seen."""
@@ -85,7 +93,7 @@ class Link:
     def give(self, epoch: int, effect: DriverEffect) -> bool:
         """Have an effect carried out; False when the node is away. A new epoch voids effects of earlier ones."""
         with self._changed:
-            if not self._live:
+            if not self._live or self._stopped:
                 return False
             while self._effects and self._effects[0][0] < epoch:
                 self._effects.popleft()
@@ -134,7 +142,7 @@ class Link:
     def _fetch(self, session: int) -> None:
         """Pass events on until the session ends."""
         after = 0
-        while self._live:
+        while self.live:
             told = self.transport.exchange(Ask(self._owner.epoch(), session, after=after, wait=POLL_S))
             for event in told.events:
                 if self._stopped:
@@ -143,14 +151,15 @@ class Link:
             after = told.upto
 
     def _end(self) -> None:
+        if self.ended():
+            return  # what is left the other thread does
         with self._changed:
             self._live = False
             left = [effect for _, effect in self._effects]
             self._effects.clear()
             self._changed.notify_all()
-        if not self._stopped:
-            self._drop(left)
-            self._owner.gone(self.agent_id)
+        self._drop(left)
+        self._owner.gone(self.agent_id)
 
     def _drop(self, effects: Iterable[DriverEffect]) -> None:
         """Tell of tasks whose launch never went out."""
@@ -164,10 +173,10 @@ class Link:
     def _speak(self) -> None:
         while True:
             with self._changed:
-                while not (self._live and self._effects) and not self._stopped:
+                while not (self._live and self._effects):
+                    if self._stopped:
+                        return
                     self._changed.wait()
-                if self._stopped:
-                    return
                 epoch, effects = self._batch()
                 self._number += 1
                 session, number = self._session, self._number
@@ -175,11 +184,12 @@ class Link:
                 self.transport.exchange(Ask(epoch, session, number=number, effects=effects))
             except Exception as error:
                 log.warning("effects did not reach a node", agent=self.agent_id, reason=str(error))
-                if isinstance(error, NotSent | Malformed):
+                if isinstance(error, NotSent | Malformed) and not self.ended():
                     self._drop(effects)
                 with self._changed:
-                    current = self._session == session and self._live
-                    self._live = self._live and not current
+                    current = self._live and self._session == session
+                    if current:
+                        self._live = False
                 if current:
                     self.problem = str(error)
                     self.transport.wake()

@@ -112,6 +112,8 @@ class Machine:
 
     def end(self) -> None:
         """End as a server does; its entry stays in the register, as after a kill."""
+        if self.stopping.is_set():
+            return
         self.stopping.set()
         self.driver.stop()
         self.server.shutdown()

@@ -67,6 +67,8 @@ class Leader:
         return end
 
     def away(self, machine: Machine) -> None:
+        """End a machine that the leader has reached before."""
+        wait_until(lambda: self.driver.status().detail["nodes"][machine.agent_id]["live"])
         machine.end()
         self.listener.wait(lambda e: e == AgentLost(machine.agent_id))
 
@@ -177,11 +179,10 @@ def test_the_next_leader_learns_all_and_the_one_before_is_not_heard(leader: Lead
     task = a_task("deposed", "true")
     before.perform(Launch((late,), (task,)))  # which it had yet to give when it lost
     before.perform(Kill(runs, leader.third.agent_id, 0))
-    for machine in leader.machines:
-        lost = AgentLost(machine.agent_id)
-        leader.listener.wait(lambda e, lost=lost: e == lost)
+    lost = {leader.listener.wait(lambda e: isinstance(e, AgentLost)) for _ in leader.machines}
+    assert lost == {AgentLost(machine.agent_id) for machine in leader.machines}
     leader.second.driver.perform(Reconcile(((runs, leader.third.agent_id), (task.id, leader.second.agent_id))))
-    assert listener.running(runs)
+    assert listener.running(runs).agent_id == leader.third.agent_id
     assert listener.end_of(task.id).state == "TASK_DROPPED"
     leader.second.driver.perform(Kill(runs, leader.third.agent_id, 1))
     assert listener.end_of(runs).state == "TASK_KILLED"
