@@ -26,6 +26,7 @@ from chronos_py.config import BadSetting, Settings
 from chronos_py.drivers.base import Driver
 from chronos_py.drivers.group import GroupDriver, Members, Node
 from chronos_py.drivers.local import LocalDriver, detect_resources
+from chronos_py.durations import SAMPLES
 from chronos_py.election import Leadership, SoleLeader, ZooKeeperLeadership
 from chronos_py.errors import StoreUnavailable
 from chronos_py.executor.archive import build as build_executor
@@ -50,7 +51,6 @@ log = structlog.get_logger(__name__)
 LOCK_PATIENCE_S = 10.0  # a server that was killed a moment ago may still hold the store
 LOAD_PATIENCE_S = 30.0
 PRUNE_EVERY_S = 600.0
-SAMPLES = 1028
 
 
 @dataclass(slots=True)
@@ -246,6 +246,8 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         inbox_limit=settings.inbox_limit,
         durations=lambda: history.durations(SAMPLES),
     )
+    if settings.zookeeper is not None and settings.master == "local":
+        log.warning("each node runs tasks on its own machine: a run under way on one that goes is of unknown fate")
     app = create_app(
         service,
         ApiSettings(

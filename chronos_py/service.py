@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -18,6 +17,7 @@ import structlog
 
 from chronos_py.clock import Clock, Millis
 from chronos_py.drivers.base import Driver, DriverStatus, OutputChunk
+from chronos_py.durations import Durations
 from chronos_py.election import Leadership, SoleLeader, Standing
 from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable
 from chronos_py.feed import Subscription
@@ -36,7 +36,6 @@ from chronos_py.model.messages import (
     Request,
     Revive,
 )
-from chronos_py.model.run import Outcome
 from chronos_py.model.view import View, Waiting
 from chronos_py.persistence.base import JobStore
 from chronos_py.scheduler.book import Policy, Turn
@@ -50,7 +49,6 @@ PACE_S = 0.02  # news of tasks that comes faster than this is taken together: ea
 LONGEST_BACK_OFF_S = 10.0
 HAND_OVER_S = 0.25  # for the turn under way, when told to stop, before others may lead
 GIVE_WAY_S = 3.0
-SAMPLES = 1028  # durations kept per job, as many as Chronos's histograms hold
 
 
 class Outbox(Protocol):
@@ -134,9 +132,7 @@ class Service:
         self._loader = Loader(self._policy, clock)
         self._alarms: dict[str, bool] = {}
         self._epoch = 0
-        self._samples: dict[str, deque[int]] = {}
-        self._seed = durations
-        self._seeded = False
+        self._durations = Durations(durations)
         self._subscriptions: set[Subscription] = set()
         self._leading = False
         self._driver_started = False
@@ -203,7 +199,7 @@ class Service:
 
     def histogram(self, job: str) -> Sequence[int]:
         """Return the newest durations of successes, due time to end, in milliseconds, oldest first."""
-        return list(self._samples.get(job, ()))
+        return self._durations.of(job)
 
     def leader(self) -> str:
         """Return the leader's host:port, empty when nobody leads."""
@@ -333,7 +329,7 @@ class Service:
             self._engine = Engine(self._policy)
             self._loop, self._stale = self._engine.loop, ()  # offers ended with the driver
             self.view = View(changed=self.view.changed + 1)
-            self._samples, self._seeded = {}, False
+            self._durations.forget()
             for subscription in list(self._subscriptions):
                 subscription.put("resigned", {"leader": self.leader()})
         self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
@@ -394,18 +390,7 @@ class Service:
         if not self._driver_started:
             self._driver_started = True
             self.driver.start(self.post, framework_id)
-        if self._seed is not None and not self._seeded:
-            self._seeded = True
-            threading.Thread(target=self._read_samples, args=(self._seed,), name="durations", daemon=True).start()
-
-    def _read_samples(self, seed: Callable[[], Any]) -> None:
-        """Take the durations of earlier runs from history; beside the service, for there may be millions."""
-        try:
-            for job, values in seed().items():
-                newer = self._samples.get(job, ())
-                self._samples[job] = deque((*values, *newer), maxlen=SAMPLES)
-        except Exception:
-            log.exception("the durations of earlier runs could not be read")
+        self._durations.begin()
 
     def _pause(self) -> float:
         """Return how many seconds to wait for events."""
@@ -530,19 +515,12 @@ class Service:
         if records:
             self._outbox.submit(records)
             for _, record in records:
-                self._sample(record)
+                self._durations.note(record)
         for effect in turn.effects:
             if self._mandate == self._held:  # else it is the next leader's to do, which finds it stored
                 self._perform(effect)
         if self._subscriptions:
             self._tell(turn, records)
-
-    def _sample(self, record: HistoryRecord) -> None:
-        if isinstance(record, RunRecord) and record.outcome is Outcome.SUCCESS and record.attempts:
-            samples = self._samples.get(record.job)
-            if samples is None:
-                samples = self._samples[record.job] = deque(maxlen=SAMPLES)
-            samples.append(max(0, record.ended - record.due))
 
     def _perform(self, effect: Effect) -> None:
         try:

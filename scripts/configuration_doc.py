@@ -36,7 +36,7 @@ USED, OURS, REFUSED, IDLE = (
 """,
     """\
 ## Refused in this version
-To serve as if they had not been given would be unsafe, so the server does not start. `--master` takes `local` only.
+To serve as if they had not been given would be unsafe, so the server does not start.
 """,
     """\
 ## Accepted without effect

@@ -52,7 +52,9 @@ def load_when_empty(
             if credentials is not None:
                 session.auth = HTTPBasicAuth(credentials[0].encode(), credentials[1].encode())
             deadline = time.monotonic() + PATIENCE_S
-            while not service.health()["leading"] or not _answers(session, url):
+            while not (health := service.health())["leading"] or not _answers(session, url):
+                if health.get("election", {}).get("role") == "follower":
+                    return  # jobs are the leader's business
                 if time.monotonic() > deadline:
                     log.warning("the examples were not loaded: the server is not ready")
                     return

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from chronos_py.api.proxy import _target
 from tests.api.raw_leader import RawLeader, Talk
 
 PATIENCE_S = 30.0
@@ -113,6 +114,20 @@ def test_the_target_is_not_tidied_up(node: Node, leader: RawLeader, sent: bytes,
     leader.will_say(OK)
     node.raw(b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % sent)
     assert leader.heard[0].line == f"GET {passed} HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    ("environ", "target"),
+    [
+        ({"PATH_INFO": "/a b/\xc3\xbc", "QUERY_STRING": "x=1&y=%20"}, "/a%20b/%C3%BC?x=1&y=%20"),
+        ({"PATH_INFO": "", "QUERY_STRING": ""}, "/"),
+        ({"RAW_URI": "*"}, "*"),
+        ({"RAW_URI": "/a%2Fb?\xc3\xbc"}, "/a%2Fb?%C3%BC"),
+        ({"RAW_URI": "http://x?y"}, "/?y"),
+    ],
+)
+def test_the_target_where_the_server_gives_no_raw_one_or_an_odd_one(environ: dict[str, str], target: str):
+    assert _target(environ) == target
 
 
 def test_headers_between_two_nodes_stay_there(node: Node, leader: RawLeader):
