@@ -186,13 +186,15 @@ class Link:
                 log.warning("effects did not reach a node", agent=self.agent_id, reason=str(error))
                 if isinstance(error, NotSent | Malformed) and not self.ended():
                     self._drop(effects)
-                with self._changed:
-                    current = self._live and self._session == session
-                    if current:
-                        self._live = False
-                if current:
-                    self.problem = str(error)
-                    self.transport.wake()
+                self._fail(session, str(error))
+
+    def _fail(self, session: int, problem: str) -> None:
+        """End a session that is no good any more, unless a later one has begun."""
+        with self._changed:
+            if not self._live or self._session != session:
+                return
+            self._live, self.problem = False, problem
+        self.transport.wake()
 
     def _batch(self) -> tuple[int, tuple[DriverEffect, ...]]:
         """Take effects of one epoch, as many as go well together; there is one at least. Under the lock."""

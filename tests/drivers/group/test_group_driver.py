@@ -61,6 +61,13 @@ class Leader:
         self.driver.perform(Launch((self.offer(machine),), (task,)))
         return task.id
 
+    def launch_to_stay(self, machine: Machine) -> str:
+        """Start a task that ends only when it is told to; return its id once it is at work."""
+        task_id = self.launch(machine, "echo at work; exec sleep 600")
+        self.listener.running(task_id)
+        wait_until(lambda: self.driver.output(task_id, "stdout", 0, 100, machine.agent_id).size > 0)
+        return task_id
+
     def settle(self, task_id: str) -> StatusUpdate:
         end = self.listener.end_of(task_id)
         self.driver.perform(Acknowledge(end))
@@ -105,8 +112,7 @@ def test_tasks_run_where_their_offers_are(leader: Leader):
 
 
 def test_a_task_is_stopped_and_asked_after_on_its_own_node(leader: Leader):
-    task_id = leader.launch(leader.second, "exec sleep 600")
-    agent_id = leader.listener.running(task_id).agent_id
+    task_id, agent_id = leader.launch_to_stay(leader.second), leader.second.agent_id
     leader.driver.perform(Reconcile(((task_id, agent_id), ("ct:1:0:never:", leader.third.agent_id))))
     assert leader.listener.running(task_id).agent_id == agent_id
     assert leader.listener.end_of("ct:1:0:never:").state == "TASK_DROPPED"
@@ -163,9 +169,8 @@ def test_a_node_that_is_gone_for_good_is_forgotten(leader: Leader):
 
 
 def test_the_next_leader_learns_all_and_the_one_before_is_not_heard(leader: Leader):
-    runs = leader.launch(leader.third, "exec sleep 600")
+    runs = leader.launch_to_stay(leader.third)
     ended = leader.launch(leader.first, "exit 4")
-    leader.listener.running(runs)
     leader.listener.end_of(ended)
     late = leader.offer(leader.second)
     listener, before = Listener(), leader.first.driver
