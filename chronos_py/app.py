@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from chronos_py.api import create_app
 from chronos_py.api.auth import with_credentials
 from chronos_py.api.backend import ApiSettings
 from chronos_py.api.executor import PREFIX, with_executor
+from chronos_py.api.node import with_node
 from chronos_py.api.proxy import ProxySettings, passing_on
 from chronos_py.api.transport import closing
 from chronos_py.clock import SystemClock
 from chronos_py.config import BadSetting, Settings
 from chronos_py.drivers.base import Driver
+from chronos_py.drivers.group import GroupDriver, Members, Node
 from chronos_py.drivers.local import LocalDriver, detect_resources
 from chronos_py.durations import SAMPLES
 from chronos_py.election import Leadership, SoleLeader, ZooKeeperLeadership
@@ -63,6 +66,7 @@ class Server:
 
 def policy_of(settings: Settings) -> Policy:
     """Return the settings as far as the engine depends on them."""
+    alone = settings.master == "local" and settings.zookeeper is None
     return Policy(
         tasks=TaskDefaults(
             settings.mesos_task_cpu, settings.mesos_task_mem, settings.mesos_task_disk, settings.kill_grace
@@ -78,7 +82,7 @@ def policy_of(settings: Settings) -> Policy:
             refuse=settings.decline_offer_duration / 1000,
             min_revive_interval=settings.min_revive_offers_interval,
         ),
-        reconciliation_interval=0 if settings.master == "local" else settings.reconciliation_interval * 1000,
+        reconciliation_interval=0 if alone else settings.reconciliation_interval * 1000,
         unknown_tasks=settings.unknown_tasks,
         ageing=settings.priority_ageing * 1000,
         forgiveness=settings.avoid_failed_agents_for * 1000,
@@ -103,7 +107,7 @@ def resources_of(settings: Settings) -> Resources:
     )
 
 
-def local_driver(settings: Settings) -> Driver:
+def local_driver(settings: Settings) -> LocalDriver:
     """Return the driver that runs tasks on this machine."""
     megabyte = 1024 * 1024
     return LocalDriver(
@@ -117,6 +121,22 @@ def local_driver(settings: Settings) -> Driver:
         sandbox_max_age_s=settings.sandbox_max_age,
         sandbox_max_bytes=settings.sandbox_max_size * megabyte,
     )
+
+
+def group_driver(settings: Settings, address: str, epoch: Callable[[], int], stopping: threading.Event) -> GroupDriver:
+    """Return the driver that runs tasks on the machines of all nodes that share a ZooKeeper."""
+    zookeeper = settings.zookeeper
+    assert zookeeper is not None
+    make = partial(
+        Members,
+        zookeeper.client,
+        clean_path(settings.zk_path),
+        acl=zookeeper.acl(),
+        secret_acl=zookeeper.acl(secret=True),
+        timeout=zookeeper.timeout,
+    )
+    node = Node(local_driver(settings), settings.folder, stopping)
+    return GroupDriver(node, address, epoch, lambda changed, seen: make(changed=changed, epoch=seen))
 
 
 def mesos_driver(settings: Settings, port: int) -> Driver:
@@ -214,7 +234,13 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         service.history_written(up_to)  # which is made below
 
     writer = HistoryWriter(history, written, store.read_outbox)
-    driver = local_driver(settings) if settings.master == "local" else mesos_driver(settings, port)
+    group: GroupDriver | None = None
+    if settings.master != "local":
+        driver: Driver = mesos_driver(settings, port)
+    elif settings.zookeeper is None:
+        driver = local_driver(settings)
+    else:
+        driver = group = group_driver(settings, address, lambda: service.epoch, stopping)
     service = Service(
         store=store,
         driver=driver,
@@ -248,17 +274,24 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     if settings.credentials is not None:
         wsgi = with_credentials(wsgi, *settings.credentials, settings.http_realm)
     wsgi = with_executor(wsgi, build_executor())
-    wsgi = closing(counting(wsgi, metrics))
+    wsgi = counting(wsgi, metrics)
+    if group is not None:
+        wsgi = with_node(wsgi, group)  # not counted: a leader's requests wait for news
+    wsgi = closing(wsgi)
     housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)
 
     def stop() -> None:
         stopping.set()
         service.stop()
+        if group is not None:
+            group.close()
         writer.stop()
         store.close()
         history.close()
 
     writer.start()
+    if group is not None:
+        group.open()
     service.start()
     _until_loaded(service)
     housekeeper.start()

@@ -213,6 +213,11 @@ class Service:
         """Return how this node stands in the election."""
         return self._leadership.standing()
 
+    @property
+    def epoch(self) -> int:
+        """Return the epoch in which this node writes, or last did; 0 before the first."""
+        return self._epoch
+
     def leading(self) -> bool:
         """Tell whether this node has been elected, has read the state, and can write."""
         return self._leading and self._mandate == self._held

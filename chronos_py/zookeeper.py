@@ -76,11 +76,11 @@ class ZooKeeperAddress:
         auth = [("digest", self.auth)] if self.auth else None
         return KazooClient(self.hosts, timeout=self.timeout, auth_data=auth, read_only=False, **options)
 
-    def acl(self) -> list[Any]:
-        """Return what new nodes get: all to those with our credentials, reading to everybody; without credentials all
-        to everybody. As Chronos's own variables have it."""
+    def acl(self, *, secret: bool = False) -> list[Any]:
+        """Return what new nodes get: all to those with our credentials, reading to everybody unless it is a secret;
+        without credentials all to everybody. As Chronos's own variables have it."""
         from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
         if not self.auth:
             return list(OPEN_ACL_UNSAFE)
-        return [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE]
+        return [*CREATOR_ALL_ACL, *([] if secret else READ_ACL_UNSAFE)]

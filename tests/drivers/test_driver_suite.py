@@ -29,6 +29,7 @@ from chronos_py.model.messages import (
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Task
 from compat_tests.servers.mesos import AgentSpec, MesosCluster, missing
+from tests.drivers.group.rig import Machine, OverHttp, Register
 from tests.drivers.rig import ALL, PATIENCE_S, Listener
 
 SMALL = Resources.of(0.1, 32, 10)
@@ -63,6 +64,22 @@ class ThisMachine:
         """Nothing of it is left once the test has ended its tasks."""
 
 
+class AGroup:
+    """A node of a group, which its own driver reaches as it does others."""
+
+    forgotten: str | None = None
+
+    def __init__(self, folder: Path) -> None:
+        self._machine = Machine(Register(), folder / "here", OverHttp)
+
+    def driver(self) -> Driver:
+        self._machine.epoch += 1
+        return self._machine.driver
+
+    def close(self) -> None:
+        self._machine.end()
+
+
 class RealMesos:
     """A master and an agent of Apache Mesos."""
 
@@ -83,7 +100,7 @@ class RealMesos:
         self._cluster.stop()
 
 
-CLUSTERS: dict[str, Callable[[Path], Cluster]] = {"local": ThisMachine, "mesos": RealMesos}
+CLUSTERS: dict[str, Callable[[Path], Cluster]] = {"group": AGroup, "local": ThisMachine, "mesos": RealMesos}
 MARKS = {"mesos": pytest.mark.external}
 
 
@@ -182,10 +199,10 @@ def test_an_end_is_told_again_to_the_next_driver_until_it_is_acknowledged(sessio
 def test_a_running_task_is_found_again_and_can_be_stopped(session: Session) -> None:
     task = a_task("stays", "wait")
     session.launch(task)
-    session.listener.running(task.id)
+    running = session.listener.running(task.id)
     later = session.again()
     later.listener.offer()
-    answer = later.answer(task.id)
+    answer = later.answer(task.id, running.agent_id)
     assert answer.state == "TASK_RUNNING"
     later.driver.perform(Kill(task.id, answer.agent_id, 5))
     assert later.settle(task.id).state == "TASK_KILLED"
@@ -216,7 +233,7 @@ def test_all_that_are_asked_after_are_answered(session: Session) -> None:
     answers = [session.listener.news(task_id).state for task_id in ids]
     forgotten = session.cluster.forgotten
     assert answers == ["TASK_RUNNING", forgotten or "TASK_FINISHED", forgotten or "TASK_DROPPED"]
-    session.driver.perform(Kill(runs.id, "", 0))
+    session.driver.perform(Kill(runs.id, agent_id, 0))
     session.settle(runs.id)
     session.driver.stop()
 

@@ -143,6 +143,8 @@ class Agent:
                 self._kill(effect)
             case Reconcile():
                 examiner = Examiner(self._boot)
+                if not effect.tasks:
+                    self._attempts.tell_all()
                 for task_id, agent_id in effect.tasks:
                     if not self._elsewhere(task_id, agent_id):
                         self._tell(task_id, examiner)

@@ -72,6 +72,10 @@ class Attempts:
         else:
             self._post(StatusUpdate(attempt.task_id, attempt.state, self._agent_id, self._host, at=attempt.started))
 
+    def tell_all(self) -> None:
+        for attempt in list(self.by_id.values()):
+            self.tell(attempt)
+
     def answer(self, task_id: str, outcome: Outcome, sandbox: Sandbox) -> None:
         """Tell the end of a task that is not kept here any more, or never was."""
         self._post(outcome.update(task_id, sandbox.key, self._agent_id, self._host))

@@ -58,6 +58,7 @@ class LocalDriver:
         self._options = Options(resources, host, dict(attributes), default_user, output_max_bytes, fetch_max_bytes)
         self._limits = limits
         self._pruning = (sandbox_max_age_s, sandbox_max_bytes)
+        self._agent_id = ""
         self._agent: Agent | None = None
         self._thread: threading.Thread | None = None
 
@@ -69,7 +70,7 @@ class LocalDriver:
         for folder in FOLDERS:
             os.makedirs(f"{self._root}/{folder}", mode=0o755, exist_ok=True)
         _raise_descriptor_limit()
-        agent_id = self._kept("agent_id", f"local-{uuid.uuid4().hex[:12]}")
+        agent_id = self._agent_id = self._kept("agent_id", f"local-{uuid.uuid4().hex[:12]}")
         boot = boot_id()
         rebooted = self._kept("boot_id", boot) != boot
         replace(f"{self._root}/boot_id", boot.encode())
@@ -95,6 +96,11 @@ class LocalDriver:
         agent = self._agent
         if agent is not None:  # else nobody is there to do it; whoever starts us asks what became of what
             agent.leave(effect)
+
+    @property
+    def agent_id(self) -> str:
+        """Return the name of this machine's agent; it is there from the first start on."""
+        return self._agent_id
 
     def stop(self) -> None:
         agent, thread = self._agent, self._thread
