@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ from chronos_py.drivers.group.node import Node
 from chronos_py.drivers.group.transport import Direct, Http, Transport
 from chronos_py.drivers.group.wire import OutputWanted
 from chronos_py.errors import Unavailable, UnknownTask
+from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.messages import (
     Acknowledge,
     AgentLost,
@@ -69,6 +71,7 @@ class GroupDriver:
         self._links: dict[str, Link] = {}
         self._offers: dict[str, str] = {}  # agents of offers that are out
         self._questions: dict[str, str] = {}  # tasks that were asked after, and their agents
+        self._known: dict[str, AgentCapacity] = {}  # what the nodes' offers say of them
         self._last_session = 0
 
     # --- this machine
@@ -138,6 +141,14 @@ class GroupDriver:
         }
         detail: dict[str, Any] = {**own.detail, "nodes": nodes}
         return DriverStatus("group", own.live and self._post is not None, detail)
+
+    def capacity(self) -> Sequence[AgentCapacity]:
+        """Of other nodes it is known what they have, as they last offered, and whether they can be reached."""
+        own = self.node.local.capacity()
+        with self._lock:
+            links, known = dict(self._links), dict(self._known)
+        others = [replace(known[agent_id], active=link.live) for agent_id, link in links.items() if agent_id in known]
+        return [*own, *(other for other in others if other.id != self.node.agent_id)]
 
     def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         """Raises UnknownTask, Unavailable when the node is away."""
@@ -219,6 +230,10 @@ class GroupDriver:
         with self._lock:
             if isinstance(event, OffersReceived):
                 self._offers.update((offer.id, agent_id) for offer in event.offers)
+                for offer in event.offers:
+                    self._known[agent_id] = AgentCapacity(
+                        agent_id, offer.host, offer.total, attributes=offer.attributes
+                    )
             elif isinstance(event, OfferRescinded):
                 self._offers.pop(event.offer_id, None)
             elif isinstance(event, StatusUpdate):
