@@ -335,7 +335,7 @@ class Engine:
 
         def requests(stuck: set[Shape], among: Collection[Shape] | None = None) -> Iterator[Request]:
             found = (
-                Request(number, shape, book.runs[number].avoid, self._strict(book.runs[number], now))
+                self._request(book.runs[number], shape, now)
                 for number, shape in self._order(stuck, among)
                 if not (book.aside and book.is_aside(number))
             )
@@ -368,6 +368,11 @@ class Engine:
             self.loop.use(offers[where])
             book.effect(Launch(tuple(offers[where]), tuple(tasks), seconds))
         return {where.agent for where in by_place}
+
+    def _request(self, run: Run, shape: Shape, now: Millis) -> Request:
+        if shape.banned:  # what it avoids it may not have at all
+            return Request(run.id, shape)
+        return Request(run.id, shape, run.avoid, self._strict(run, now))
 
     def _order(self, stuck: set[Shape], among: Collection[Shape] | None) -> Iterator[tuple[int, Shape]]:
         """Yield what waits: first those for which room was made."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from heapq import heappop, heappush, heapreplace
 
 from chronos_py.clock import Millis
 from chronos_py.model.resources import Resources
@@ -32,6 +33,7 @@ LOOKED = 500  # waiting runs that are looked at, first in order first
 CLAIMS = 50  # new ones in one turn
 MINUTE: Millis = 60_000
 AGAIN: Millis = 1000
+UNKNOWN = (0, 0)  # a cost below any: to be worked out
 
 
 @dataclass(slots=True)
@@ -102,7 +104,7 @@ class Preemption:
         if left <= 0:
             self._wake_at(self._stopped[0] + MINUTE)
             return
-        agents = _Agents(self.book, loop, set(busy), self.claims.values())
+        agents = _Agents(self.book, loop, set(busy), self.claims.values(), now)
         hopeless = dict[Shape, int]()  # by shape: the highest priority that found no victims
         made = 0
         for count, (number, shape) in enumerate(queue.in_order(set()), 1):
@@ -158,10 +160,11 @@ class Preemption:
 class _Agents:
     """Agents with tasks that may be stopped, in one look."""
 
-    def __init__(self, book: Book, loop: OfferLoop, busy: set[str], claims: Iterable[Claim]) -> None:
+    def __init__(self, book: Book, loop: OfferLoop, busy: set[str], claims: Iterable[Claim], now: Millis) -> None:
         self.book = book
         self.loop = loop
         self.busy = busy
+        self._down, _ = loop.maintenance(now)
         self._free: dict[str, Resources] = {}
         for place, offers in loop.places().items():
             room = Resources()
@@ -170,6 +173,7 @@ class _Agents:
             if room.cpus >= self._free.get(place.agent, Resources()).cpus:  # roles are not used together
                 self._free[place.agent] = room
         self._candidates: dict[str, list[Run]] = {}
+        self._ranked: dict[tuple[Shape, int], list[tuple[tuple[int, Millis], str]]] = {}
         for claim in claims:
             self.note(claim)
 
@@ -177,25 +181,36 @@ class _Agents:
         """Count on what a claim leaves of what it makes free."""
         self._free[claim.agent] = self._free.get(claim.agent, Resources()) + claim.room - claim.need
         self._candidates.pop(claim.agent, None)
+        for heap in self._ranked.values():
+            heappush(heap, (UNKNOWN, claim.agent))
 
     def choose(self, shape: Shape, priority: int, most: int, now: Millis) -> _Choice | None:
-        """Return where to make room for a run, None when stopping up to `most` makes none anywhere."""
-        down, _ = self.loop.maintenance(now)
-        best: _Choice | None = None
-        for agent in self.book.holdings.preemptible:
-            if agent in self.busy or agent in down or not self._may_go(shape, agent):
-                continue
-            lacking = _lacking(shape.need, self._free.get(agent, Resources()))
-            if not lacking:
+        """Return where to make room for a run, None when stopping up to `most` makes none anywhere, or none need be."""
+        heap = self._ranked.get((shape, priority))
+        if heap is None:
+            able = sorted(agent for agent in self.book.holdings.preemptible if self._may_go(shape, agent))
+            heap = self._ranked[shape, priority] = [(UNKNOWN, agent) for agent in able]  # sorted, hence a heap
+        while heap:
+            cost, agent = heap[0]
+            choice = self._at(agent, shape, priority, now)
+            if choice is None:
+                heappop(heap)
+            elif not choice.victims:
                 return None  # there is room, or soon will be: the next round shows
-            lower = [run for run in self._on(agent) if run.priority < priority]
-            victims = fewest(lacking, [(run, self.book.holdings.need_of(run.id)) for run in lower])
-            if not victims or len(victims) > most:
-                continue
-            choice = _Choice(agent, victims, sum(now - (run.launched or now) for run in victims))
-            if best is None or choice.cost < best.cost:
-                best = choice
-        return best
+            elif choice.cost != cost:
+                heapreplace(heap, (choice.cost, agent))
+            else:
+                return choice if len(choice.victims) <= most else None
+        return None
+
+    def _at(self, agent: str, shape: Shape, priority: int, now: Millis) -> _Choice | None:
+        """Return whom to stop on an agent; nobody, if nothing lacks there; None when it is of no use."""
+        lacking = _lacking(shape.need, self._free.get(agent, Resources()))
+        if not lacking:
+            return _Choice(agent, [])
+        lower = [(run, self.book.holdings.need_of(run.id)) for run in self._on(agent) if run.priority < priority]
+        victims = fewest(lacking, lower)
+        return _Choice(agent, victims, sum(now - (run.launched or now) for run in victims)) if victims else None
 
     def _on(self, agent: str) -> list[Run]:
         """Return an agent's tasks that may be stopped, the youngest first."""
@@ -208,7 +223,7 @@ class _Agents:
 
     def _may_go(self, shape: Shape, agent: str) -> bool:
         """Tell whether a shape could use an agent if it had room."""
-        if agent in shape.banned:
+        if agent in shape.banned or agent in self.busy or agent in self._down:
             return False
         seen = self.loop.seen.get(agent)
         if seen is None:
