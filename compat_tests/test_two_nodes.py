@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -30,7 +31,7 @@ class Pair:
     """Two nodes of one group, the first one leading."""
 
     def __init__(self, folder: Path, hosts: str, session: str, *options: str) -> None:
-        self.hosts = hosts
+        self.hosts, self.path = hosts, f"/{uuid.uuid4().hex}/state"
         self.nodes = [self._node(folder / name, session, options) for name in ("first", "second")]
         try:
             for node in self.nodes:
@@ -43,8 +44,7 @@ class Pair:
 
     def _node(self, folder: Path, session: str, options: tuple[str, ...]) -> MortalServer:
         folder.mkdir(parents=True)
-        path = f"/{folder.parent.name}/state"
-        given = ["--zk_hosts", self.hosts, "--zk_path", path, "--zk_timeout", session, "--hostname", "127.0.0.1"]
+        given = ["--zk_hosts", self.hosts, "--zk_path", self.path, "--zk_timeout", session, "--hostname", "127.0.0.1"]
         return MortalServer(folder, *given, "--resources", "cpus:8;mem:8192;disk:10000", *options)
 
     @staticmethod
