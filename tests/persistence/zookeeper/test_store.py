@@ -259,6 +259,21 @@ def test_a_store_of_a_newer_version_is_left_alone(client: KazooClient, root: str
         opened().open_epoch()
 
 
+@pytest.mark.parametrize("path", ["x/epoch", "x/log", "x/pages/run", "x/pages"])
+def test_a_store_that_lacks_a_part_is_not_taken_for_an_empty_one(
+    client: KazooClient, root: str, opened: Open, path: str
+) -> None:
+    store = opened()
+    epoch = store.open_epoch()
+    store.commit(epoch, [Put("job", "a", Job(name="a")), Put("run", 1, a_run())])
+    client.delete(f"{root}/{path}", recursive=True)
+    with pytest.raises(StoreUnavailable, match=path):
+        store.open_epoch()
+        store.load()
+    with pytest.raises(StoreUnavailable):
+        opened().commit(epoch, [Put("run", 2, a_run(2))])
+
+
 # --- other writers
 
 
