@@ -104,8 +104,8 @@ class Tls:
 class Refused(Exception):
     """ZooKeeper did nothing of a request, because of its operation number `index`."""
 
-    def __init__(self, index: int, reason: Exception) -> None:
-        super().__init__(f"operation {index}: {reason!r}")
+    def __init__(self, index: int, reason: Exception, path: str = "") -> None:
+        super().__init__(f"{path or f'operation {index}'}: {reason!r}")
         self.index = index
         self.reason = reason
 
@@ -166,7 +166,7 @@ class Keeper:
             raise self._refusal(error) from error
         for index, result in enumerate(results):
             if isinstance(result, Exception) and not isinstance(result, RolledBackError | RuntimeInconsistency):
-                raise Refused(index, result)
+                raise Refused(index, result, operations[index].path)
         if len(results) != len(operations) or any(isinstance(result, Exception) for result in results):
             raise Unsure(f"{self.hosts}: an answer that cannot be understood: {results!r:.200}")
 
@@ -183,14 +183,14 @@ class Keeper:
         """Return the names below a node. Raises Refused, StoreUnavailable."""
         ((_, names),) = self._ask("get_children_async", [path], list, 1)
         if isinstance(names, Exception):
-            raise Refused(0, names) from names
+            raise Refused(0, names, path) from names
         return sorted(names)
 
     def one(self, path: str) -> Found:
         """Return what a node holds. Raises Refused, StoreUnavailable."""
         ((_, found),) = self.read([path])
         if isinstance(found, Exception):
-            raise Refused(0, found) from found
+            raise Refused(0, found, path) from found
         return found
 
     def changes(self, path: str) -> int | None:

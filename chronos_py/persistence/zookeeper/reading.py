@@ -62,10 +62,19 @@ def read_holdings(keeper: Keeper, layout: Layout) -> Holdings:
         except _Moved:
             continue
         except Refused as refused:
-            if isinstance(refused.reason, NoNodeError):
-                return Holdings()  # nobody has led yet
-            raise StoreUnavailable(f"{layout.own} cannot be read: {refused.reason!r}") from refused
+            if isinstance(refused.reason, NoNodeError) and _is_new(keeper, layout):
+                return Holdings()
+            raise StoreUnavailable(f"{layout.own} cannot be read, it is damaged: {refused}") from refused
     raise StoreUnavailable(f"{layout.own}: another leader writes faster than it can be read")
+
+
+def _is_new(keeper: Keeper, layout: Layout) -> bool:
+    """Tell whether nobody has led yet: the format is made last."""
+    try:
+        keeper.one(layout.format)
+    except Refused as refused:
+        return isinstance(refused.reason, NoNodeError)
+    return False
 
 
 def _read(keeper: Keeper, layout: Layout) -> Holdings:

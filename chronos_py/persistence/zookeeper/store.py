@@ -106,8 +106,8 @@ class ZooKeeperJobStore:
             self._held = None
             self._prepare()
             for _ in range(TRIES):
-                epoch = self._keeper.one(self._layout.epoch).version
                 try:
+                    epoch = self._keeper.one(self._layout.epoch).version
                     self._keeper.multi([Write(self._layout.epoch, b"", epoch)])
                 except Unsure:
                     continue  # if it was carried out after all, one number is left out

@@ -19,8 +19,8 @@ from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from chronos_py.persistence.zookeeper.entry import Entry, encode_entry
 from chronos_py.service import Service
 from tests.fakes import FakeClock, FakeDriver, FakeOutbox
-from tests.persistence.zookeeper import decoder
 from tests.persistence.zookeeper.faults import MeddledClient, Meddler
+from tests.persistence.zookeeper.nodes import document
 
 pytestmark = pytest.mark.external
 
@@ -57,10 +57,6 @@ class Node:
         except StoreUnavailable:
             assert answer.exception(0) is not None
         return answer.result(0)
-
-
-def document(client: KazooClient, root: str, name: str) -> dict[str, Any]:
-    return decoder.job(f"J_{name}", client.get(f"{root}/state/J_{name}")[0])
 
 
 def test_a_job_s_document_follows_its_runs(client: KazooClient, root: str) -> None:
