@@ -11,9 +11,10 @@ from kazoo.client import KazooClient
 
 from benchmarks.rows import Row
 from chronos_py.clock import SystemClock
+from chronos_py.model.history import RunRecord
 from chronos_py.model.job import Job, JobState
-from chronos_py.model.messages import Change, Put
-from chronos_py.model.run import Phase, Run, Trigger
+from chronos_py.model.messages import Change, Delete, Put
+from chronos_py.model.run import Outcome, Phase, Run, Trigger
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from compat_tests.servers.zookeeper import ZooKeeperEnsemble, missing
 
@@ -56,8 +57,23 @@ def _changes(hosts: str) -> Iterator[Row]:
             number += 1
             store.commit(epoch, [Put("state", name, JobState(success_count=number)) for name in names])
 
+        def ends() -> None:
+            nonlocal number
+            number += 1
+            changes: list[Change] = []
+            for at, name in enumerate(names[: BATCH // 3]):
+                record = RunRecord(number * BATCH + at, name, Trigger.SCHEDULE, 1, 1, 2, Outcome.SUCCESS)
+                changes.append(Put("outbox", number * BATCH + at, record))
+                changes.append(Put("state", name, JobState(success_count=number)))
+                changes.append(Delete("run", number * BATCH + at))
+            store.commit(epoch, [*changes, Delete("outbox", number * BATCH - 1)])
+
         bare = _bare(hosts)
-        for name, action, size in (("runs", runs, 150), ("states with their jobs' documents", states, 900)):
+        for name, action, size in (
+            ("launches", runs, 150),
+            ("runs' ends", ends, 400),
+            ("jobs' states alone", states, 900),
+        ):
             reference = _rate(lambda size=size: bare(size))  # type: ignore[misc]
             figure = _rate(action)
             yield Row(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -30,16 +31,20 @@ class Pair:
     """Two nodes of one group, the first one leading."""
 
     def __init__(self, folder: Path, hosts: str, session: str, *options: str) -> None:
-        self.hosts = hosts
+        self.hosts, self.path = hosts, f"/{uuid.uuid4().hex}/state"
         self.nodes = [self._node(folder / name, session, options) for name in ("first", "second")]
-        for node in self.nodes:
-            node.start()
-            until(lambda node=node: self.status(node) == 200, "the node is ready")  # type: ignore[misc]
+        try:
+            for node in self.nodes:
+                node.start()
+                until(lambda node=node: self.status(node) in (200, 401), "the node is ready")  # type: ignore[misc]
+        except BaseException:
+            print(*(node.log.read_text(errors="replace")[-10_000:] for node in self.nodes if node.log.exists()))
+            self.close()
+            raise
 
     def _node(self, folder: Path, session: str, options: tuple[str, ...]) -> MortalServer:
         folder.mkdir(parents=True)
-        path = f"/{folder.parent.name}/state"
-        given = ["--zk_hosts", self.hosts, "--zk_path", path, "--zk_timeout", session, "--hostname", "127.0.0.1"]
+        given = ["--zk_hosts", self.hosts, "--zk_path", self.path, "--zk_timeout", session, "--hostname", "127.0.0.1"]
         return MortalServer(folder, *given, "--resources", "cpus:8;mem:8192;disk:10000", *options)
 
     @staticmethod
@@ -281,16 +286,10 @@ def test_a_zookeeper_that_hangs_ends_nobody(tmp_path: Path):
 def test_credentials_are_asked_for_everywhere(zookeeper: ZooKeeperEnsemble, tmp_path: Path):
     """A follower lets nobody through whom the leader would not, and passes on what it was given."""
     both = ["--http_credentials", "me:secret", "--zk_auth", "chronos:secret"]
-    folder = tmp_path / "nodes"
-    pair = Pair.__new__(Pair)
-    pair.hosts = zookeeper.hosts
-    pair.nodes = [pair._node(folder / name, LONG_SESSION, tuple(both)) for name in ("first", "second")]
+    pair = Pair(tmp_path / "nodes", zookeeper.hosts, LONG_SESSION, *both)
     try:
         for node in pair.nodes:
-            node.start()
-            until(
-                lambda node=node: _asked(node, "/health", ("me", "secret")) == 200, "it is ready"  # type: ignore[misc]
-            )  # fmt: skip
+            until(lambda node=node: _asked(node, "/health", ("me", "secret")) == 200, "it is ready")  # type: ignore[misc]
         follower = pair.nodes[1]
         assert _asked(follower, "/v1/scheduler/jobs", None) == 401
         assert _asked(follower, "/v1/scheduler/jobs", ("me", "wrong")) == 401

@@ -40,8 +40,11 @@ def missing() -> str:
     return "" if _jars() else "ZooKeeper is not installed (Debian: zookeeper)"
 
 
-def command(folder: Path, port: int, lines: Sequence[str] = (), memory: str = "128m") -> list[str]:
-    """Write a configuration into `folder`, which also gets the data; return what to run. Raises ZooKeeperError."""
+def command(
+    folder: Path, port: int, lines: Sequence[str] = (), *, memory: str = "128m", options: Sequence[str] = ()
+) -> list[str]:
+    """Write a configuration into `folder`, which also gets the data; return what to run. `options` are Java's.
+    Raises ZooKeeperError."""
     lacking = missing()
     if lacking:
         raise ZooKeeperError(lacking)
@@ -50,7 +53,7 @@ def command(folder: Path, port: int, lines: Sequence[str] = (), memory: str = "1
     config = folder / "zoo.cfg"
     config.write_text("\n".join(given) + "\n")
     classes = ":".join(f"{folder}/*" for folder in _jars())
-    return [shutil.which("java") or "java", f"-Xmx{memory}", "-cp", classes, SERVER, str(config)]
+    return [shutil.which("java") or "java", f"-Xmx{memory}", *options, "-cp", classes, SERVER, str(config)]
 
 
 def answers(port: int) -> bool:
@@ -59,11 +62,15 @@ def answers(port: int) -> bool:
 
 
 class ZooKeeperEnsemble:
-    """`size` servers; one alone needs no others. `hosts` is for clients. Use as a context manager."""
+    """`size` servers; one alone needs no others. `hosts` is for clients. Use as a context manager.
 
-    def __init__(self, size: int = 1, *, memory: str = "256m") -> None:
+    Without `sync` a write does not wait for the disk.
+    """
+
+    def __init__(self, size: int = 1, *, memory: str = "256m", sync: bool = True) -> None:
         self.size = size
         self._memory = memory
+        self._options = [] if sync else ["-Dzookeeper.forceSync=no"]
         self.ports = _free_ports(size)
         self._peer_ports = _free_ports(2 * size)
         self._folder = Path(tempfile.mkdtemp(prefix="zookeeper-"))
@@ -101,10 +108,10 @@ class ZooKeeperEnsemble:
             peers = zip(self._peer_ports[::2], self._peer_ports[1::2], strict=True)
             lines += [f"server.{number}=127.0.0.1:{a}:{b}" for number, (a, b) in enumerate(peers, 1)]
         with self._log(index).open("ab") as output:
+            program = command(data, self.ports[index], lines, memory=self._memory, options=self._options)
             process = subprocess.Popen(
-                command(data, self.ports[index], lines, self._memory), stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output, start_new_session=True,
-            )  # fmt: skip
+                program, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
         self._processes[index] = process
         # Its standard input ends with us, however we end.
         self._guards[index] = subprocess.Popen(

@@ -200,7 +200,7 @@ def test_of_another_machines_task_nothing_is_known(tmp_path: Path) -> None:
         driver.perform(Reconcile((("ct:5:0:theirs:", "local-0123456789ab"),)))
         driver.perform(Kill("ct:6:0:theirs:", "local-0123456789ab", 0))
         for task_id in ("ct:5:0:theirs:", "ct:6:0:theirs:"):
-            update = listener.wait(lambda event, task_id=task_id: getattr(event, "task_id", "") == task_id)
+            update = listener.news(task_id)
             assert (update.state, update.agent_id, update.host) == ("TASK_UNKNOWN", "local-0123456789ab", "")
         assert not list((tmp_path / "runs").iterdir())
 

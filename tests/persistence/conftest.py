@@ -14,5 +14,5 @@ def zookeeper_server() -> Iterator[ZooKeeperEnsemble]:
     reason = missing()
     if reason:
         pytest.skip(reason)
-    with ZooKeeperEnsemble() as server:
+    with ZooKeeperEnsemble(sync=False) as server:
         yield server

@@ -130,7 +130,7 @@ def test_offers_that_come_while_we_do_not_lead_are_handed_back() -> None:
     bench.service._driver_started = True
     bench.service._resign("a test")
     bench.driver.post(OffersReceived([an_offer(1)]))
-    bench.service._wait(0)
+    bench.service._refuse(bench.service._inbox.swap(0))
     assert bench.told(Decline) == [Decline(("o1",), 5.0)]
 
 

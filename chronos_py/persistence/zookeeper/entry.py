@@ -15,6 +15,7 @@ LIMIT = 1024 * 1024  # bytes of a whole entry: libmesos refuses to write more
 UUID_BYTES = 16
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
+_SHORT = [bytes([number]) for number in range(0x80)]
 _NAMES = {1: "name", 2: "uuid", 3: "value"}
 
 
@@ -75,10 +76,12 @@ def decode_framework_id(data: bytes) -> str:
 
 
 def _field(number: int, data: bytes) -> bytes:
-    return bytes([number << 3 | _BYTES]) + _varint(len(data)) + data
+    return b"%c%b%b" % (number << 3 | _BYTES, _varint(len(data)), data)
 
 
 def _varint(number: int) -> bytes:
+    if number < 0x80:
+        return _SHORT[number]
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

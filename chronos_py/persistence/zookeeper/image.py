@@ -5,7 +5,9 @@ Nouns are immutable and shared with whoever committed them, so that this costs n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from chronos_py.persistence.codec import BadRecord, decode_value, encode_value
@@ -13,12 +15,23 @@ from chronos_py.persistence.zookeeper.layout import RECORD_KINDS, SHARDS, Key, R
 from chronos_py.persistence.zookeeper.texts import Line, page_line
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a variable of Chronos was left: its uuid in 32 hexadecimal digits, its node's version."""
+
+    uuid: str
+    version: int
+
+
 class Unread(bytes):
     """The bytes of a value that could not be read: kept as they are."""
 
 
+_MARK = re.compile(rb'\["([0-9a-f]{32})",(\d{1,10})\]')
+
+
 class Image:
-    """Values by kind and key: nouns, for `meta` the JSON, for `node` the uuid's 32 hexadecimal digits.
+    """Values by kind and key: nouns, for `meta` the JSON, for `node` a Mark.
 
     `dirty` has the shards whose pages are behind, with the first turn that the page lacks, oldest first. `lost` are
     lines of pages of which not even the key could be read.
@@ -33,6 +46,11 @@ class Image:
 
     def get(self, kind: RecordKind, key: Key) -> Any:
         return self._shards[kind][shard_of(key)].get(key)
+
+    def mark(self, name: str) -> Mark | None:
+        """Return how we left a variable, None when there is none of ours."""
+        value = self._shards["node"][shard_of(name)].get(name)
+        return value if isinstance(value, Mark) else None
 
     def items(self, kind: RecordKind) -> Iterator[tuple[Any, Any]]:
         for shard in self._shards[kind]:
@@ -82,10 +100,10 @@ class Image:
 def read_value(kind: RecordKind, key: Key, value: bytes, unknown: set[str]) -> Any:
     """Raises BadRecord."""
     if kind == "node":
-        text = value.decode("ascii", "replace").strip('"')
-        if len(text) != 32 or set(text) - set("0123456789abcdef"):
-            raise BadRecord("", f"is no uuid: {text[:60]!r}")
-        return text
+        match = _MARK.fullmatch(value)
+        if match is None:
+            raise BadRecord("", f"is no uuid and version: {value[:60]!r}")
+        return Mark(match[1].decode(), int(match[2]))
     noun = decode_value(kind, key, value, unknown)
     return value if kind == "meta" else noun
 
@@ -95,5 +113,5 @@ def write_value(kind: RecordKind, key: Key, value: Any) -> bytes:
     if isinstance(value, bytes):  # of meta, or unread
         return bytes(value)
     if kind == "node":
-        return f'"{value}"'.encode()
+        return f'["{value.uuid}",{value.version}]'.encode()
     return encode_value(kind, key, value)

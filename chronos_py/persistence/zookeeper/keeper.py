@@ -38,8 +38,10 @@ from chronos_py.errors import StoreUnavailable
 log = structlog.get_logger(__name__)
 
 PACKET = 900_000  # bytes of one request: ZooKeeper refuses 1,048,575, and counts what it adds itself
+PART = 700_000  # bytes of a text in one node
 OPERATION = 220  # bytes that an operation takes besides its paths and data: headers, and an ACL of two entries
-WINDOW = 256  # reads on their way at once
+WINDOW = 512  # reads on their way at once
+CHECKS, CHECKS_AHEAD = 500, 8  # versions in one request, and requests on their way
 CONNECT_AGAIN_S = 0.05
 
 CUT = (
@@ -136,9 +138,14 @@ class Keeper:
 
     # --- requests
 
-    def multi(self, operations: Sequence[Operation]) -> None:
+    def deadline(self) -> float:
+        """Return until when to wait for what is asked now."""
+        return time.monotonic() + self.patience
+
+    def multi(self, operations: Sequence[Operation], deadline: float | None = None) -> None:
         """Do all or nothing. Raises Refused, Unsure, StoreUnavailable (nothing was done)."""
-        client = self._ready(time.monotonic() + self.patience)
+        deadline = self.deadline() if deadline is None else deadline
+        client = self._ready(deadline)
         transaction = client.transaction()
         for operation in operations:
             match operation:
@@ -151,8 +158,9 @@ class Keeper:
                 case Remove(path, version):
                     transaction.delete(path, version)
         try:
-            results = transaction.commit_async().get(timeout=self.patience)
+            results = transaction.commit_async().get(timeout=max(0.0, deadline - time.monotonic()))
         except CUT as error:
+            time.sleep(CONNECT_AGAIN_S)  # kazoo tells its listeners a moment later than those who wait
             raise Unsure(f"{self.hosts}: no answer to a write: {error!r}") from error
         except KazooException as error:
             raise self._refusal(error) from error
@@ -185,6 +193,36 @@ class Keeper:
             raise Refused(0, found) from found
         return found
 
+    def changes(self, path: str) -> int | None:
+        """Return how often a node has come or gone below `path`; None: it cannot be read. Raises StoreUnavailable."""
+        ((_, answer),) = self._ask("get_async", [path], lambda answer: int(answer[1].cversion), 1)
+        return answer if isinstance(answer, int) else None
+
+    def differing(self, versions: Sequence[tuple[str, int]]) -> list[str]:
+        """Return the paths whose versions may be others: hundreds are asked for at once, and one costs its neighbours
+        the answer. Raises StoreUnavailable."""
+        differing: list[str] = []
+        client = self._ready(self.deadline())
+        waiting: deque[tuple[list[str], Any]] = deque()
+        for start in range(0, len(versions) + CHECKS * CHECKS_AHEAD, CHECKS):
+            group = versions[start : start + CHECKS]
+            if group:
+                transaction = client.transaction()
+                for path, version in group:
+                    transaction.check(path, version)
+                waiting.append(([path for path, _ in group], transaction.commit_async()))
+            if waiting and (not group or len(waiting) >= CHECKS_AHEAD):
+                paths, request = waiting.popleft()
+                try:
+                    right = request.get(timeout=self.patience) == [True] * len(paths)
+                except CUT:
+                    right = False  # reading them will tell
+                except KazooException as error:
+                    raise self._refusal(error) from error
+                if not right:
+                    differing += paths
+        return differing
+
     def ensure(self, paths: Sequence[str], *, shared: bool = False) -> None:
         """Make nodes that are missing, in order; `shared` ones are open to everybody. Raises StoreUnavailable."""
         acl = OPEN_ACL_UNSAFE if shared else self._acl
@@ -208,7 +246,7 @@ class Keeper:
         answered for `patience` seconds."""
         waiting: deque[tuple[str, Any]] = deque()
         source = iter(paths)
-        deadline = time.monotonic() + self.patience
+        deadline = self.deadline()
         client = self._ready(deadline)
         while True:
             for path in source:
@@ -218,6 +256,8 @@ class Keeper:
             if not waiting:
                 return
             path, request = waiting[0]
+            if not request.ready():  # wait for several at once: waking up for each takes longer than the answer
+                waiting[len(waiting) * 3 // 4][1].wait(max(0.0, deadline - time.monotonic()))
             try:
                 answer = read(request.get(timeout=max(0.0, deadline - time.monotonic())))
             except CUT as error:
@@ -232,7 +272,7 @@ class Keeper:
             except KazooException as error:
                 answer = error
             waiting.popleft()
-            deadline = time.monotonic() + self.patience
+            deadline = self.deadline()
             yield path, answer
 
     def _ready(self, deadline: float) -> Any:

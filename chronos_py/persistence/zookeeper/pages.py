@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from chronos_py.persistence.zookeeper.keeper import PACKET, Create, Operation, Remove, Write, size_of
+from chronos_py.persistence.zookeeper.keeper import PACKET, PART, Create, Operation, Remove, Write, size_of
 from chronos_py.persistence.zookeeper.layout import Layout, RecordKind
 from chronos_py.persistence.zookeeper.reading import Holdings
 from chronos_py.persistence.zookeeper.texts import join, pieces
 
 LOG_TURNS = 512  # so many turns may lie in the log, in so many bytes: the next leader reads them all
 LOG_BYTES = 8_000_000
-BUDGET = 600_000  # bytes of pages that a turn writes
+BUDGET = 250_000  # bytes of pages that a turn writes
 MOST = 4  # times the limits: from there on pages are written whatever it takes
 
 Send = Callable[[Sequence[Operation]], None]
@@ -31,7 +31,7 @@ def tidy(send: Send, layout: Layout, held: Holdings, *, turns: int = LOG_TURNS, 
         if since >= keep_from or (written and budget <= 0):
             break
         lines = held.image.page(kind, shard)
-        texts = pieces({"turn": held.turn}, join(lines)) if lines else []
+        texts = pieces({"turn": held.turn}, join(lines), PART) if lines else []
         paths = [f"{layout.pages(kind)}/{shard:02x}.{held.turn:010}.{part}" for part in range(len(texts))]
         creates += map(Create, paths, texts)
         removes += [Remove(path) for path in held.pages.get((kind, shard), ()) if path not in held.damaged]

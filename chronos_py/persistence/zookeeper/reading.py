@@ -41,6 +41,7 @@ class Holdings:
     garbage: list[str] = field(default_factory=list)
     behind: dict[str, str] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)  # nodes that stay, whatever else is cut
+    children: int | None = None  # as the last turn left it, see Known
     quarantined: list[Quarantined] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
 
@@ -173,7 +174,9 @@ def _read_log(keeper: Keeper, layout: Layout, held: Holdings, first: int, names:
         count = parts_of(data)
         mine = parts.pop((turn, str(split_head(data)[0].get("id", ""))), {}) if count else {}
         data += b"".join(datas.get(mine.get(number, "")) or b"" for number in range(count))
-        _, body, wrong = split_head(data)
+        head, body, wrong = split_head(data)
+        children = head.get("children")
+        held.children = children if type(children) is int and not wrong else None
         held.turns[turn] = ([ends[turn], *mine.values()], len(body))
         if wrong:
             held.report("log", turn, wrong)

@@ -25,12 +25,12 @@ from typing import Any
 import structlog
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NoAuthError, NodeExistsError, NoNodeError
+from kazoo.hosts import collect_hosts
 
 from chronos_py.clock import Clock, SystemClock
 from chronos_py.errors import StaleLeader, StoreUnavailable
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.history import HistoryRecord
-from chronos_py.model.job import Counters
 from chronos_py.model.messages import Change, Kind
 from chronos_py.persistence.base import Snapshot
 from chronos_py.persistence.batch import settle
@@ -53,8 +53,8 @@ from chronos_py.persistence.zookeeper.keeper import (
 from chronos_py.persistence.zookeeper.layout import FORMAT, layout_of
 from chronos_py.persistence.zookeeper.pages import LOG_TURNS, tidy
 from chronos_py.persistence.zookeeper.reading import Holdings, read_holdings
-from chronos_py.persistence.zookeeper.variables import Known, Surveyor
-from chronos_py.persistence.zookeeper.writing import MARGIN, Draft, draft, plan
+from chronos_py.persistence.zookeeper.variables import Surveyor
+from chronos_py.persistence.zookeeper.writing import MARGIN, Draft, Known, draft, plan
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +85,8 @@ class ZooKeeperJobStore:
         log_turns: int = LOG_TURNS,
         make_client: Callable[..., Any] = KazooClient,
     ) -> None:
-        """Raises ValueError for a path that ZooKeeper does not know."""
+        """Raises ValueError for hosts or a path that cannot be."""
+        collect_hosts(hosts)
         self._layout = layout_of(path)
         self._keeper = Keeper(hosts, auth, timeout, patience, tls, make_client)
         self._text = schedule_text
@@ -96,7 +97,6 @@ class ZooKeeperJobStore:
         self._epoch = 0
         self._held: Holdings | None = None  # None: has to be read
         self._known = Known()
-        self._counters: dict[str, Counters] = {}
         self._asides = 0
 
     # --- the protocol
@@ -111,8 +111,10 @@ class ZooKeeperJobStore:
                     self._keeper.multi([Write(self._layout.epoch, b"", epoch)])
                 except Unsure:
                     continue  # if it was carried out after all, one number is left out
-                except Refused:
-                    continue  # another node was faster: be the later one
+                except Refused as refused:
+                    if not isinstance(refused.reason, BadVersionError):  # else another node was faster: be the later
+                        raise StoreUnavailable(f"{self._layout.epoch}: {refused.reason!r}") from refused
+                    continue
                 self._epoch = epoch + 1
                 return self._epoch
             raise StoreUnavailable(f"{self._layout.epoch}: no epoch could be opened in {TRIES} tries")
@@ -121,7 +123,8 @@ class ZooKeeperJobStore:
         """See JobStore. Once an epoch is open, what others have written meanwhile is made ours."""
         with self._lock, _no_collection():
             held = self._read()
-            snapshot = Snapshot(quarantined=held.quarantined, counters=dict(self._counters))
+            counters = {name: theirs.counters for name, theirs in self._known.pending.items()}
+            snapshot = Snapshot(quarantined=held.quarantined, counters=counters)
             places: dict[Kind, dict[Any, Any]] = {
                 "job": snapshot.jobs, "state": snapshot.states, "run": snapshot.runs, "outbox": snapshot.outbox,
             }  # fmt: skip
@@ -140,7 +143,7 @@ class ZooKeeperJobStore:
         with self._lock:
             held = self._held or self._read()
             while True:
-                turn = draft(batch, held.image, self._known.digests, self._text, self._known.frozen)
+                turn = draft(batch, held.image, self._known, self._text)
                 try:
                     self._write(epoch, turn)
                 except _Frozen as error:
@@ -168,18 +171,23 @@ class ZooKeeperJobStore:
     # --- reading
 
     def _prepare(self) -> None:
-        """Make what is missing. Raises StoreUnavailable when a newer version has been here."""
+        """Make what is missing; the format comes last. Raises StoreUnavailable when a newer version has been here."""
         layout, keeper = self._layout, self._keeper
-        above = layout.state.split("/")
-        keeper.ensure(["/".join(above[: depth + 1]) for depth in range(1, len(above))], shared=True)
-        keeper.ensure(layout.directories())
-        keeper.ensure([layout.epoch])
-        with suppress(Refused, Unsure):  # it is there, or the next read tells
-            keeper.multi([Create(layout.format, FORMAT)])
-        try:
-            found = keeper.one(layout.format).data
-        except Refused as refused:
-            raise StoreUnavailable(f"{layout.format} cannot be read: {refused.reason!r}") from refused
+        for _ in range(2):
+            try:
+                found = keeper.one(layout.format).data
+            except Refused as refused:
+                if not isinstance(refused.reason, NoNodeError):
+                    raise StoreUnavailable(f"{layout.format} cannot be read: {refused.reason!r}") from refused
+            else:
+                break
+            above = layout.state.split("/")
+            keeper.ensure(["/".join(above[: depth + 1]) for depth in range(1, len(above))], shared=True)
+            keeper.ensure([*layout.directories(), layout.epoch])
+            with suppress(Refused, Unsure):  # another node was faster; or the next look tells
+                keeper.multi([Create(layout.format, FORMAT)])
+        else:
+            raise StoreUnavailable(f"{layout.format} could not be made")
         if found != FORMAT:
             raise StoreUnavailable(
                 f"{layout.own} was written by another chronos-py (format {found[:20]!r}, this one knows {FORMAT!r})"
@@ -190,7 +198,7 @@ class ZooKeeperJobStore:
         self._held = None
         held = read_holdings(self._keeper, self._layout)
         survey = self._surveyor.survey(self._keeper, held)
-        self._known, self._counters = survey.known, survey.counters
+        self._known = survey.known
         self._asides = self._count_asides() if self._epoch else 0
         self._held = held
         turn = survey.turn
@@ -219,7 +227,7 @@ class ZooKeeperJobStore:
         assert held is not None
         for kind, key, value in turn.asides:
             self._lay_aside(epoch, kind, key, value)
-        steps = plan(turn, held.turn + 1, self._layout, held.image)
+        steps = plan(turn, held.turn + 1, self._layout, held.image, self._known)
         durable = False
         try:
             for part in steps.parts:
@@ -240,6 +248,7 @@ class ZooKeeperJobStore:
             raise
         held.turns[steps.number] = (steps.paths, steps.size)
         held.turn = steps.number
+        self._known.children = steps.children
         self._take(turn, steps.number)
 
     def _take(self, turn: Draft, number: int) -> None:
@@ -255,10 +264,12 @@ class ZooKeeperJobStore:
                     image.delete("outbox", record, number)
             for kind, key, value in turn.puts:
                 image.put(kind, key, value, number)
+        for name in turn.jobs:
+            self._known.pending.pop(name, None)
 
     def _send(self, epoch: int, once: Create | None, names: Sequence[str], turn: Draft) -> None:
         """Carry out one request: `once` is a node that only this request makes; `names` the variables with it."""
-        left, sent = list(names), False
+        left, sent, deadline = list(names), False, self._keeper.deadline()
         for _ in range(TRIES):
             operations: list[Operation] = [Check(self._layout.epoch, epoch), *([once] if once else [])]
             before = len(operations)
@@ -266,7 +277,7 @@ class ZooKeeperJobStore:
             targets = [(name, operation) for name, operation in targets if operation is not None]
             operations += [operation for _, operation in targets if operation is not None]
             try:
-                self._keeper.multi(operations)
+                self._keeper.multi(operations, deadline)
             except Unsure:
                 sent = True
                 continue
@@ -332,7 +343,7 @@ class ZooKeeperJobStore:
                 self._written(name, turn)
                 continue
             if self._known.versions.get(name) != found.version:
-                log.warning("someone else has written a variable while we lead: it is overwritten", name=name)
+                log.warning("a variable is not as we knew it: it is kept aside and overwritten", name=name)
                 self._lay_aside(epoch, "node", name, found.data)
                 self._known.versions[name] = found.version
                 self._known.digests.pop(name, None)
@@ -358,10 +369,10 @@ class ZooKeeperJobStore:
 
     def _request(self, epoch: int, operations: Sequence[Operation]) -> None:
         """Do all in the epoch, again when the answer is lost. Raises StaleLeader, StoreUnavailable, Refused."""
-        sent = False
+        sent, deadline = False, self._keeper.deadline()
         for _ in range(TRIES):
             try:
-                self._keeper.multi([Check(self._layout.epoch, epoch), *operations])
+                self._keeper.multi([Check(self._layout.epoch, epoch), *operations], deadline)
             except Unsure:
                 sent = True
                 continue

@@ -16,8 +16,6 @@ from typing import Any, cast
 from chronos_py.persistence.codec import BadRecord, dump, load
 from chronos_py.persistence.zookeeper.layout import RECORD_KINDS, Key, RecordKind
 
-PART = 700_000  # bytes of a text in one node
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -40,7 +38,7 @@ def page_line(key: Key, value: bytes) -> bytes:
     return dump(key) + b"\t" + value
 
 
-def pieces(head: dict[str, Any], body: bytes, room: int = PART) -> list[bytes]:
+def pieces(head: dict[str, Any], body: bytes, room: int) -> list[bytes]:
     """Return the data of the nodes that hold a text: the first begins with the head, which counts the others."""
     cuts = range(room, len(body), room)
     first = head | {"parts": len(cuts), "bytes": len(body), "crc": zlib.crc32(body)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from kazoo.exceptions import NoNodeError
@@ -11,46 +11,33 @@ from kazoo.exceptions import NoNodeError
 from chronos_py.clock import Clock, Millis
 from chronos_py.errors import StoreUnavailable
 from chronos_py.model.documents import JobDefaults
-from chronos_py.model.job import Counters, Job, JobState
+from chronos_py.model.job import Job, JobState
 from chronos_py.persistence.codec import BadRecord, dump, load
 from chronos_py.persistence.zookeeper.documents import (
     Foreign,
     ScheduleText,
-    digest_of,
     framework_variable,
     job_variable,
     read_foreign,
     read_variable,
 )
 from chronos_py.persistence.zookeeper.entry import Entry, decode_framework_id
-from chronos_py.persistence.zookeeper.image import Image
+from chronos_py.persistence.zookeeper.image import Image, Mark
 from chronos_py.persistence.zookeeper.keeper import Found, Keeper, Refused
 from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, Layout
 from chronos_py.persistence.zookeeper.reading import Holdings
-from chronos_py.persistence.zookeeper.writing import Draft
+from chronos_py.persistence.zookeeper.writing import Draft, Known
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Known:
-    """What we know of the nodes: by name the version (missing: there is no node), and the digest of the value.
-    `frozen` ones may not be written by us."""
-
-    versions: dict[str, int] = field(default_factory=dict)
-    digests: dict[str, bytes] = field(default_factory=dict)
-    frozen: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
 class Survey:
     """What the variables say beyond what we knew. `turn` makes it ours: what others changed, and what we had not
-    finished writing. `counters` are of jobs whose schedule starts anew. `asides` are records of ours that go."""
+    finished writing."""
 
     known: Known = field(default_factory=Known)
     turn: Draft = field(default_factory=Draft)
-    counters: dict[str, Counters] = field(default_factory=dict)
-    listed: bool = True
 
 
 class Surveyor:
@@ -65,7 +52,12 @@ class Surveyor:
     def survey(self, keeper: Keeper, held: Holdings) -> Survey:
         """Raises StoreUnavailable."""
         seen, now = Survey(), self._clock.now()
-        names = self._names(keeper, held, seen)
+        children = keeper.changes(self._layout.state)
+        if children is not None and children == held.children and not held.behind:
+            names = self._changed(keeper, held, seen.known)
+        else:
+            names = self._names(keeper, held)
+        reported = len(held.quarantined)
         prefix = len(self._layout.state) + 1
         for path, answer in keeper.read(map(self._layout.node, names)):
             name = path[prefix:]
@@ -76,25 +68,36 @@ class Surveyor:
             else:
                 held.report(*_shown(name), f"cannot be read: {answer!r}")
                 seen.known.frozen.add(name)
+        if len(held.quarantined) == reported and not seen.known.pending:
+            seen.known.children = children
         return seen
 
-    def _names(self, keeper: Keeper, held: Holdings, seen: Survey) -> list[str]:
+    def _changed(self, keeper: Keeper, held: Holdings, known: Known) -> list[str]:
+        """Return the variables that are not as we left them, when none has come or gone: their versions tell, and
+        many are asked for at once, without being read."""
+        marks: dict[str, Mark] = {name: mark for name, mark in held.image.items("node") if isinstance(mark, Mark)}
+        paths = {self._layout.node(name): name for name in marks}
+        changed = keeper.differing([(path, marks[name].version) for path, name in paths.items()])
+        known.versions.update((name, marks[name].version) for path, name in paths.items() if path not in changed)
+        return [paths[path] for path in changed]
+
+    def _names(self, keeper: Keeper, held: Holdings) -> list[str]:
         """Return our own index of the variables, and whatever else can be listed: the listing is flat, and may be too
         long for a packet."""
         names = dict.fromkeys(name for name, _ in held.image.items("node"))
         names.update(dict.fromkeys(held.behind))
+        listed: Iterable[str] | None = None
         try:
-            listed: Iterable[str] = keeper.children(self._layout.state)
+            listed = keeper.children(self._layout.state)
         except Refused as refused:
-            if not isinstance(refused.reason, NoNodeError):
+            if isinstance(refused.reason, NoNodeError):
+                listed = ()
+            else:
                 log.warning("jobs cannot be listed: those that others made are not seen", reason=repr(refused.reason))
-            listed = ()
         except StoreUnavailable as error:
             log.warning("jobs cannot be listed: those that others made are not seen", reason=str(error))
-            listed = ()
-            seen.listed = False
-        there = [name for name in listed if name.startswith(JOB_PREFIX) or name == FRAMEWORK_ID]
-        if seen.listed and not there and len(names) > 1:
+        there = [name for name in listed or () if name.startswith(JOB_PREFIX) or name == FRAMEWORK_ID]
+        if listed is not None and not there and len(names) > 1:
             log.error("the directory of Chronos's jobs was emptied: writing them again", path=self._layout.state)
             held.behind.update(dict.fromkeys(names, ""))
         names.update(dict.fromkeys(there))
@@ -104,12 +107,12 @@ class Surveyor:
 
     def _compare(self, seen: Survey, held: Holdings, name: str, found: Found, now: Millis) -> None:
         seen.known.versions[name] = found.version
-        ours = held.image.get("node", name)
+        mark = held.image.mark(name)
         try:
             entry = read_variable(name, found.data)
             uuid = entry.uuid.hex()
-            seen.known.digests[name] = digest_of(entry.value)
-            if uuid == ours:
+            seen.known.digests[name] = hash(entry.value)
+            if mark is not None and uuid == mark.uuid:
                 return
             if name in held.behind and uuid == held.behind[name]:
                 self._finish(seen, held, name)
@@ -120,9 +123,10 @@ class Surveyor:
         except BadRecord as error:
             held.report(*_shown(name), str(error))
             seen.known.digests.pop(name, None)
+            seen.known.versions.pop(name, None)  # whoever writes it meets it first, and keeps what is there aside
 
     def _absent(self, seen: Survey, held: Holdings, name: str) -> None:
-        if held.image.get("node", name) is None:
+        if held.image.mark(name) is None:
             return
         if held.behind.get(name) == "":
             self._finish(seen, held, name)
@@ -139,7 +143,7 @@ class Surveyor:
     def _finish(self, seen: Survey, held: Holdings, name: str) -> None:
         """Write what the last turn had to leave."""
         log.info("finishing what the last leader had begun to write", name=name)
-        if held.image.get("node", name) is None:
+        if held.image.mark(name) is None:
             seen.turn.variables[name] = None
             return
         if name == FRAMEWORK_ID:
@@ -150,26 +154,27 @@ class Surveyor:
                 return
             variable = job_variable(job, state or JobState(), self._text)
         seen.turn.variables[name] = variable
-        seen.turn.put("node", name, variable.uuid)
+        seen.turn.put("node", name, Mark(variable.uuid, seen.known.versions.get(name, -1) + 1))
 
     def _foreign_job(self, seen: Survey, held: Holdings, name: str, entry: Entry, now: Millis) -> None:
         job, state = _own(held.image, name)
         theirs: Foreign = read_foreign(name, entry.value, job, state, self._text, self._defaults, now)
         log.info("taking a job over as someone else has written it", job=name, known=job is not None)
+        if theirs.state is None:
+            held.image.put("job", name, theirs.job, held.turn)
+            held.image.delete("state", name, held.turn)
+            seen.known.pending[name] = replace(theirs, uuid=entry.uuid.hex())
+            seen.known.digests.pop(entry.name, None)  # to be written again, with a uuid of ours
+            return
         seen.turn.put("job", name, theirs.job)
-        if theirs.state is not None:
-            seen.turn.put("state", name, theirs.state)
-        else:
-            seen.counters[name] = theirs.counters
-            if held.image.get("state", name) is not None:
-                seen.turn.delete(held.image, "state", name, keep=True)
-        seen.turn.put("node", entry.name, entry.uuid.hex())
+        seen.turn.put("state", name, theirs.state)
+        seen.turn.put("node", entry.name, Mark(entry.uuid.hex(), seen.known.versions[entry.name]))
 
     def _foreign_framework(self, seen: Survey, held: Holdings, entry: Entry) -> None:
         framework_id = decode_framework_id(entry.value)
         log.info("taking over the framework's id", framework_id=framework_id)
         seen.turn.put("meta", "framework_id", dump(framework_id))
-        seen.turn.put("node", entry.name, entry.uuid.hex())
+        seen.turn.put("node", entry.name, Mark(entry.uuid.hex(), seen.known.versions[entry.name]))
 
 
 def _own(image: Image, name: str) -> tuple[Job | None, JobState | None]:

@@ -10,13 +10,30 @@ from typing import Any, cast
 from chronos_py.model.job import Job, JobState
 from chronos_py.persistence.batch import Batch
 from chronos_py.persistence.codec import BadRecord, dump, encode_value
-from chronos_py.persistence.zookeeper.documents import ScheduleText, Variable, framework_variable, job_variable
-from chronos_py.persistence.zookeeper.image import Image, Unread, write_value
-from chronos_py.persistence.zookeeper.keeper import PACKET, Create, size_of
+from chronos_py.persistence.zookeeper.documents import Foreign, ScheduleText, Variable, framework_variable, job_variable
+from chronos_py.persistence.zookeeper.image import Image, Mark, Unread, write_value
+from chronos_py.persistence.zookeeper.keeper import OPERATION, PACKET, PART, Create
 from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, Layout, RecordKind, fits
-from chronos_py.persistence.zookeeper.texts import PART, delete_line, join, pieces, put_line
+from chronos_py.persistence.zookeeper.texts import delete_line, join, pieces, put_line
 
 MARGIN = 4_000  # bytes of a request for what guards it
+
+
+@dataclass(slots=True)
+class Known:
+    """What we know of Chronos's nodes: by name the version (missing: there is no node), and the digest of the value.
+
+    `frozen` ones may not be written by us. `pending` are jobs that someone else has written and whose schedule starts
+    anew: they become ours with the state that is committed for them, so that their counters cannot be lost.
+    `children` counts how often a node has come or gone in their directory, as far as all of that is ours; None when
+    there is something else, or something that cannot be read.
+    """
+
+    versions: dict[str, int] = field(default_factory=dict)
+    digests: dict[str, int] = field(default_factory=dict)
+    frozen: set[str] = field(default_factory=set)
+    pending: dict[str, Foreign] = field(default_factory=dict)
+    children: int | None = None
 
 
 @dataclass(slots=True)
@@ -25,6 +42,7 @@ class Draft:
 
     lines: list[bytes] = field(default_factory=list)
     variables: dict[str, Variable | None] = field(default_factory=dict)
+    jobs: set[str] = field(default_factory=set)  # those that are touched
     puts: list[tuple[RecordKind, Any, Any]] = field(default_factory=list)  # for the image
     deletes: list[tuple[RecordKind, Any]] = field(default_factory=list)
     outbox_up_to: int | None = None
@@ -44,8 +62,8 @@ class Draft:
             self.asides.append((kind, key, write_value(kind, key, value)))
 
 
-def draft(batch: Batch, image: Image, digests: dict[str, bytes], text: ScheduleText, frozen: set[str]) -> Draft:
-    """Return what a turn writes. `digests` are of the variables as they are; `frozen` ones are left alone.
+def draft(batch: Batch, image: Image, known: Known, text: ScheduleText) -> Draft:
+    """Return what a turn writes.
 
     Raises BadRecord when a value has no JSON form, or no room in a request.
     """
@@ -62,18 +80,22 @@ def draft(batch: Batch, image: Image, digests: dict[str, bytes], text: ScheduleT
             if isinstance(unread, Unread):
                 turn.asides.append((kind, key, unread))
     touched = {key for kind in ("job", "state") for changes in (batch.puts, batch.deletes) for key in changes[kind]}
-    for name in sorted(cast(set[str], touched)):
-        _job(turn, batch, image, digests, text, frozen, name)
+    turn.jobs = cast(set[str], touched)
+    for name in sorted(turn.jobs):
+        if name in known.pending and name not in batch.puts["job"] and name not in batch.deletes["job"]:
+            turn.put("job", name, known.pending[name].job)
+            node = f"{JOB_PREFIX}{name}"
+            if node in known.frozen:  # it stays as it is, and is no news the next time
+                turn.put("node", node, Mark(known.pending[name].uuid, known.versions.get(node, 0)))
+        _job(turn, batch, image, known, text, name)
     if "framework_id" in batch.puts["meta"] or "framework_id" in batch.deletes["meta"]:
-        _framework(turn, batch, image, digests, frozen)
+        _framework(turn, batch, image, known)
     return turn
 
 
-def _job(
-    turn: Draft, batch: Batch, image: Image, digests: dict[str, bytes], text: ScheduleText, frozen: set[str], name: str
-) -> None:
+def _job(turn: Draft, batch: Batch, image: Image, known: Known, text: ScheduleText, name: str) -> None:
     node = f"{JOB_PREFIX}{name}"
-    if node in frozen or not fits(node):
+    if node in known.frozen or not fits(node):
         return
     job = None if name in batch.deletes["job"] else batch.puts["job"].get(name, image.get("job", name))
     if not isinstance(job, Job):  # deleted, never there, or unread: then Chronos's node is left alone
@@ -85,29 +107,29 @@ def _job(
         variable = job_variable(job, state if isinstance(state, JobState) else JobState(), text)
     except BadRecord as error:
         raise error.within(f"job {name}") from None
-    _replace(turn, image, digests, variable)
+    _replace(turn, image, known, variable)
 
 
-def _framework(turn: Draft, batch: Batch, image: Image, digests: dict[str, bytes], frozen: set[str]) -> None:
+def _framework(turn: Draft, batch: Batch, image: Image, known: Known) -> None:
     value = batch.puts["meta"].get("framework_id")
-    if FRAMEWORK_ID in frozen:
+    if FRAMEWORK_ID in known.frozen:
         return
     if isinstance(value, str) and value:
-        _replace(turn, image, digests, framework_variable(FRAMEWORK_ID, value))
+        _replace(turn, image, known, framework_variable(FRAMEWORK_ID, value))
     else:
         _drop(turn, image, FRAMEWORK_ID)
 
 
-def _replace(turn: Draft, image: Image, digests: dict[str, bytes], variable: Variable) -> None:
+def _replace(turn: Draft, image: Image, known: Known, variable: Variable) -> None:
     name = variable.name
-    if image.get("node", name) and digests.get(name) == variable.digest:
+    if image.mark(name) and known.digests.get(name) == variable.digest:
         return  # the same bytes but for the uuid
     turn.variables[name] = variable
-    turn.put("node", name, variable.uuid)
+    turn.put("node", name, Mark(variable.uuid, known.versions.get(name, -1) + 1))
 
 
 def _drop(turn: Draft, image: Image, name: str) -> None:
-    if image.get("node", name):
+    if image.mark(name):
         turn.variables[name] = None
         turn.delete(image, "node", name)
 
@@ -126,14 +148,17 @@ class Plan:
     together: list[str]
     after: list[list[str]]
     size: int
+    children: int | None  # see Known
 
     @property
     def paths(self) -> list[str]:
         return [self.end.path, *(part.path for part in self.parts)]
 
 
-def plan(turn: Draft, number: int, layout: Layout, image: Image) -> Plan:
+def plan(turn: Draft, number: int, layout: Layout, image: Image, known: Known) -> Plan:
     """Return how to write a turn."""
+    come_or_go = sum((variable is None) == (name in known.versions) for name, variable in turn.variables.items())
+    children = None if known.children is None else known.children + come_or_go
     name, token = f"{layout.log}/{number:010}", token_hex(4)
     groups = _groups(turn, layout)
     body = join(turn.lines)
@@ -141,15 +166,16 @@ def plan(turn: Draft, number: int, layout: Layout, image: Image) -> Plan:
     together = groups[0] if len(groups) == 1 and _size(turn, layout, groups[0]) <= room and len(body) <= PART else []
     after = [] if together else groups
     if after:
-        body = join([*turn.lines, *(was_line(entry, image.get("node", entry)) for group in after for entry in group)])
-    first, *others = pieces({"turn": number, "id": token}, body)
+        body = join([*turn.lines, *(was_line(entry, image.mark(entry)) for group in after for entry in group)])
+    head = {"turn": number, "id": token} | ({} if after or children is None else {"children": children})
+    first, *others = pieces(head, body, PART)
     parts = [Create(f"{name}-{token}-{at}", piece) for at, piece in enumerate(others)]
-    return Plan(number, parts, Create(name, first), together, after, len(body))
+    return Plan(number, parts, Create(name, first), together, after, len(body), children)
 
 
-def was_line(name: str, uuid: str | None) -> bytes:
+def was_line(name: str, mark: Mark | None) -> bytes:
     """Return the line that tells which uuid a variable had before this turn, empty: there was none."""
-    return b"=" + dump([name, uuid or ""])
+    return b"=" + dump([name, mark.uuid if mark else ""])
 
 
 def _size(turn: Draft, layout: Layout, names: Sequence[str]) -> int:
@@ -158,7 +184,7 @@ def _size(turn: Draft, layout: Layout, names: Sequence[str]) -> int:
 
 def _size_of(turn: Draft, layout: Layout, name: str) -> int:
     variable = turn.variables[name]
-    return size_of(Create(layout.node(name), variable.data if variable else b""))
+    return OPERATION + len(layout.state) + 4 * len(name) + (len(variable.data) if variable else 0)
 
 
 def _groups(turn: Draft, layout: Layout) -> list[list[str]]:

@@ -1,0 +1,234 @@
+"""A commit is all or nothing, whatever becomes of any one request of it: cut before or after it took effect, the
+process gone, the session expired, another node's hand in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import ConnectionLoss, SessionExpiredError
+
+from chronos_py.errors import StaleLeader, StoreUnavailable
+from chronos_py.model.job import Job, JobState
+from chronos_py.model.messages import Change, Delete, Put
+from chronos_py.persistence.zookeeper import ZooKeeperJobStore, pages, store, writing
+from tests.persistence.test_job_store_suite import a_record, a_run, held
+from tests.persistence.zookeeper import decoder
+from tests.persistence.zookeeper.faults import Crash, MeddledClient, Meddler
+
+pytestmark = [pytest.mark.external, pytest.mark.timeout(300)]
+
+State = dict[str, Any]
+
+BEFORE: list[Change] = [
+    *(Put("job", name, Job(name=name, schedule="R/2026-01-01T00:00:00Z/PT1H")) for name in "abc"),
+    *(Put("state", name, JobState(success_count=1)) for name in "abc"),
+    *(Put("run", number, a_run(number)) for number in range(3)),
+    Put("meta", "framework_id", "first"),
+]
+TURN: list[Change] = [
+    Put("job", "d", Job(name="d", command="x" * 900)),
+    Delete("job", "a"),
+    Delete("state", "a"),
+    Put("state", "b", JobState(success_count=2)),
+    Put("state", "c", JobState(success_count=2)),
+    Put("job", "c", Job(name="c", command="y" * 900)),
+    Delete("run", 1),
+    Put("run", 100, a_run(100)),
+    Put("outbox", 1, a_record(1)),
+    Put("meta", "framework_id", "second"),
+]
+
+
+@pytest.fixture(params=["one request", "many requests"])
+def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a turn of a few kilobytes be too large for one request, or not."""
+    if request.param == "many requests":
+        for module in (writing, pages, store):
+            monkeypatch.setattr(module, "PACKET", 3000, raising=False)
+        monkeypatch.setattr(writing, "MARGIN", 300)
+        for module in (writing, pages):
+            monkeypatch.setattr(module, "PART", 800)
+
+
+def open_store(client: KazooClient, root: str, meddler: Meddler | None = None) -> ZooKeeperJobStore:
+    return ZooKeeperJobStore(
+        "shared",
+        root,
+        log_turns=2,
+        patience=10,
+        make_client=lambda *_, **__: MeddledClient(client, meddler or Meddler()),
+    )
+
+
+def begin(client: KazooClient, root: str) -> State:
+    first = open_store(client, root)
+    epoch = first.open_epoch()
+    for at in range(0, len(BEFORE), 3):  # several turns, so that there are pages
+        first.commit(epoch, BEFORE[at : at + 3])
+    return held(first.load())
+
+
+def work(client: KazooClient, root: str, meddler: Meddler) -> str:
+    """Lead, and commit the turn; return what its caller was told."""
+    leader = open_store(client, root, meddler)
+    try:
+        epoch = leader.open_epoch()
+        leader.load()
+        leader.commit(epoch, TURN)
+    except StoreUnavailable as error:
+        return type(error).__name__
+    except Crash:
+        return "crash"
+    return "done"
+
+
+def look(client: KazooClient, root: str) -> State:
+    """Return what the next leader finds; the variables must agree with it."""
+    following = open_store(client, root)
+    following.open_epoch()
+    found = held(following.load())
+    variables(client, root, found)
+    return found
+
+
+def variables(client: KazooClient, root: str, state: State) -> None:
+    names = client.get_children(f"{root}/state")
+    assert sorted(name for name in names if name != "frameworkId") == sorted(f"J_{name}" for name in state["job"])
+    for name, job in state["job"].items():
+        document = decoder.job(f"J_{name}", client.get(f"{root}/state/J_{name}")[0])
+        assert document["command"] == job.command
+        assert document["successCount"] == state["state"].get(name, JobState()).success_count
+    assert decoder.framework_id(client.get(f"{root}/state/frameworkId")[0]) == state["meta"]["framework_id"]
+
+
+def after(state: State) -> State:
+    expected = {kind: dict(values) for kind, values in state.items()}
+    for change in TURN:
+        if isinstance(change, Put):
+            expected[change.kind][change.key] = change.value
+        else:
+            expected[change.kind].pop(change.key, None)
+    return expected
+
+
+@pytest.mark.parametrize("took_effect", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("error", [ConnectionLoss, SessionExpiredError, Crash])
+def test_a_fault_at_every_request(
+    client: KazooClient, root: str, sizes: None, error: type[BaseException], took_effect: bool
+) -> None:
+    told = set()
+    for number in range(200):
+        place = f"{root}/{number}"
+        old = begin(client, place)
+        new = after(old)
+        meddler = Meddler(at=number, error=error, took_effect=took_effect)
+        answer = work(client, place, meddler)
+        if not meddler.fired:
+            break
+        found = look(client, place)
+        assert found in ([new] if answer == "done" else [old, new]), (number, meddler.seen[number], answer)
+        told.add((answer, found == new))
+        again = open_store(client, place)  # whatever it was, the turn can be committed anew
+        again.commit(again.open_epoch(), TURN)
+        assert look(client, place) == new
+    else:
+        raise AssertionError("too many requests")
+    assert number > 10
+    if error is Crash:
+        assert told == {("crash", False), ("crash", True)}
+    else:
+        assert ("done", True) in told
+
+
+def test_the_same_store_goes_on_after_a_fault(client: KazooClient, root: str, sizes: None) -> None:
+    old = begin(client, root)
+    new = after(old)
+    meddler = Meddler()
+    leader = open_store(client, root, meddler)
+    for number in range(0, 60, 2):
+        meddler.at, meddler.count, meddler.error, meddler.took_effect = number, 0, ConnectionLoss, number % 4 == 0
+        for _ in range(5):
+            try:
+                epoch = leader.open_epoch()
+                leader.load()
+                leader.commit(epoch, TURN)
+                break
+            except StoreUnavailable:
+                continue
+        else:
+            raise AssertionError("it did not recover")
+        assert held(leader.load()) == new
+    variables(client, root, new)
+
+
+def _depose(client: KazooClient, root: str) -> None:
+    open_store(client, root).open_epoch()
+
+
+def _overwrite(client: KazooClient, root: str) -> None:
+    data = client.get(f"{root}/state/J_b")[0]
+    client.set(f"{root}/state/J_b", data.replace(b'"owner":""', b'"owner":"them"'))
+
+
+def _delete(client: KazooClient, root: str) -> None:
+    if client.exists(f"{root}/state/J_b"):
+        client.delete(f"{root}/state/J_b")
+
+
+def _create(client: KazooClient, root: str) -> None:
+    if not client.exists(f"{root}/state/J_d"):
+        client.create(f"{root}/state/J_d", b"theirs")
+
+
+def _take_directory(client: KazooClient, root: str) -> None:
+    client.delete(f"{root}/state", recursive=True)
+
+
+@pytest.mark.parametrize("hand", [_depose, _overwrite, _delete, _create, _take_directory])
+def test_another_hand_between_any_two_requests(
+    client: KazooClient, root: str, sizes: None, hand: Callable[[KazooClient, str], None]
+) -> None:
+    """BadVersion, NoNode and NodeExists, as they really come about."""
+    told = set()
+    for number in range(200):
+        place = f"{root}/{number}"
+        old = begin(client, place)
+        new = after(old)
+        meddler = Meddler(at=number, before=lambda place=place: hand(client, place))  # type: ignore[misc]
+        answer = work(client, place, meddler)
+        if not meddler.fired:
+            break
+        told.add(answer)
+        following = open_store(client, place)
+        following.open_epoch()
+        snapshot = following.load()
+        if hand is _depose:
+            assert held(snapshot) in ([new] if answer == "done" else [old, new])
+        else:
+            assert answer in ("done", "StoreUnavailable"), (number, meddler.seen[number])
+            assert snapshot.runs in ([new["run"]] if answer == "done" else [old["run"], new["run"]])
+            assert snapshot.outbox in ([new["outbox"]] if answer == "done" else [old["outbox"], new["outbox"]])
+        again = open_store(client, place)
+        again.commit(again.open_epoch(), TURN)
+    assert "done" in told
+    if hand is _depose:
+        assert StaleLeader.__name__ in told
+
+
+def test_what_others_wrote_while_we_led_is_kept_aside(client: KazooClient, root: str) -> None:
+    begin(client, root)
+    leader = open_store(client, root)
+    epoch = leader.open_epoch()
+    leader.load()
+    _overwrite(client, root)
+    theirs = client.get(f"{root}/state/J_b")[0]
+    leader.commit(epoch, [Put("state", "b", JobState(success_count=9))])
+    assert decoder.job("J_b", client.get(f"{root}/state/J_b")[0])["successCount"] == 9
+    (name,) = client.get_children(f"{root}/x/quarantine")
+    head, _, data = client.get(f"{root}/x/quarantine/{name}")[0].partition(b"\n")
+    assert json.loads(head) == {"kind": "node", "key": "J_b"}
+    assert data == theirs
