@@ -28,6 +28,17 @@ class Group:
         folder.mkdir()
         return MortalServer(folder, *options)
 
+    @classmethod
+    def started(cls, folder: Path, hosts: str, size: int, *options: str, resources: str) -> Group:
+        """Return a group all of whose nodes are reached; what was started of it is stopped when that fails."""
+        group = cls(folder, hosts, size, *options, resources=resources)
+        try:
+            group.start()
+        except BaseException:
+            group.close()
+            raise
+        return group
+
     def start(self) -> None:
         for node in self.nodes:
             node.start()
@@ -78,7 +89,12 @@ class Group:
         return leader
 
 
+def agent_of(server: MortalServer, run: int) -> str:
+    """Return where a run's last attempt was launched, empty when it waits."""
+    attempts = server.get(f"/api/runs/{run}")["attemptList"]
+    return str(attempts[-1]["agent"] or "") if attempts else ""
+
+
 def by_agent(server: MortalServer) -> Counter[str]:
     """Return how many runs that have not ended each agent has."""
-    runs = [server.get(f"/api/runs/{run['run']}") for run in server.active_runs()]
-    return Counter(run["attemptList"][-1]["agent"] for run in runs)
+    return Counter(agent_of(server, run["run"]) for run in server.active_runs())

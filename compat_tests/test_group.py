@@ -3,7 +3,9 @@ leads, and whichever node is killed meanwhile."""
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +13,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from compat_tests.group import Group, by_agent
+from compat_tests.group import Group, agent_of, by_agent
 from compat_tests.mortal import MortalServer, until
 from compat_tests.servers.zookeeper import ZooKeeperEnsemble, missing
-from compat_tests.work import Work
+from compat_tests.work import Work, account_of
 
 pytestmark = [pytest.mark.external, pytest.mark.timeout(300)]
 
@@ -28,9 +30,9 @@ def zookeeper() -> Iterator[ZooKeeperEnsemble]:
 
 
 @pytest.fixture
-def group(zookeeper: ZooKeeperEnsemble, tmp_path: Path) -> Iterator[Group]:
-    group = Group(tmp_path / "group", zookeeper.hosts, 3, resources="cpus:2;mem:2048;disk:10000")
-    group.start()
+def group(zookeeper: ZooKeeperEnsemble, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Group]:
+    options: tuple[str, ...] = getattr(request, "param", ())
+    group = Group.started(tmp_path / "group", zookeeper.hosts, 3, *options, resources="cpus:2;mem:2048;disk:10000")
     yield group
     group.close()
 
@@ -101,6 +103,59 @@ def test_a_follower_that_is_killed_comes_back(group: Group, tmp_path: Path):
     work.open_gates()
     until(lambda: len(leader.active_runs()) == 2, "what runs on the others ends, and what came is run")
     follower.start()
+    work.wait_until_done()
+    work.check()
+
+
+def test_a_leader_that_hangs_does_nothing_more_when_it_wakes(group: Group, tmp_path: Path):
+    """It hangs in the middle of launching. What it gives when it wakes is of an epoch that is over."""
+    work = work_of(group, tmp_path)
+    work.server = leader = group.leader()
+    work.add_many("before", 3, cpus=1)
+    work.wait_until_running(3)
+    work.add_many("while", 6, runs=5, in_s=0.5, gate="", cpus=0.1)
+    until(lambda: work.begun() >= 3 + 6, "some have begun")
+    pids = leader.pids()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        work.server = group.others(leader)[0]
+        group.wait_for(2, *group.others(leader))
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    group.wait_for(3, *group.others(leader))
+    work.wait_until_done()
+    work.check(attempts=None)
+
+
+@pytest.mark.parametrize("group", [("--unknown_task_timeout", "4")], indirect=True)
+def test_a_node_that_is_away_for_too_long_finds_its_tasks_run_elsewhere(group: Group, tmp_path: Path):
+    """The run is tried again, at no cost, and ends once, whatever the node says later of the first attempt."""
+    work = work_of(group, tmp_path)
+    work.server = leader = group.leader()
+    work.add_many("job", 3, cpus=1)
+    work.wait_until_running(3)
+    follower = group.others(leader)[0]
+    away = group.agent(follower)
+    (run,) = [run for run in leader.active_runs() if agent_of(leader, run["run"]) == away]
+    follower.kill()
+    until(lambda: agent_of(leader, run["run"]) not in ("", away), "it is tried elsewhere", 60)
+    follower.start()
+    group.wait_for(3, leader)
+    first = f"/api/runs/{run['run']}/attempts/0/stdout"
+    until(lambda: requests.get(f"{leader.url}{first}", timeout=10).status_code == 200, "its output is there again")
+    work.wait_until_done()
+    (row,) = leader.all_runs(run["job"])
+    assert (row["outcome"], row["attempts"]) == ("success", 2)
+    assert leader.jobs()[run["job"]]["successCount"] == 1
+    assert account_of(work.folder / run["job"]).begun.total() == 2
+
+
+@pytest.mark.parametrize("group", [("--zk_auth", "chronos:secret", "--http_threads", "4")], indirect=True)
+def test_the_key_is_nobody_elses_with_credentials_for_zookeeper(group: Group, tmp_path: Path):
+    work = work_of(group, tmp_path)
+    tasks_on_each(group, work)
     work.wait_until_done()
     work.check()
 

@@ -146,6 +146,8 @@ def ended_outcome(attempt: Attempt, wait_status: int | None, memory_mib: float |
         )
         return outcome, memory_mib is not None
     if record.pid is None:
+        if attempt.killing:  # faster than it could begin
+            return outcomes.killed_early(), True
         return outcomes.never_started("Its process could not begin: the disk may be full"), True
     if wait_status is not None and (os.WIFEXITED(wait_status) or memory_mib is not None):
         status = outcomes.from_child(wait_status)
