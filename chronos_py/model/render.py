@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from chronos_py.model.documents import Line
 from chronos_py.model.java import double_text, string_json
-from chronos_py.model.job import Constraint, Container, Fetch, Job, Network, Pair, Volume
-from chronos_py.model.operators import WITHOUT_VALUE
+from chronos_py.model.job import Container, Fetch, Job, Network, Pair, Volume
 from chronos_py.model.view import JobView
 
 DEFAULT_EPSILON = "PT60S"  # what 2.x shows for a job without one
@@ -83,18 +82,13 @@ def _job(view: JobView, line: Line, mirrored: bool, default_epsilon: str) -> Ite
         yield "maxCompletionTime", str(job.max_completion_time)
     if job.container is not None:
         yield "container", _container(job.container, line)
-    yield "constraints", _array(map(_constraint, job.constraints))
+    yield "constraints", _array(_texts((c.attribute, c.operator, c.value)) for c in job.constraints)
     yield from _own(job)
     if job.parents is not None:
         yield "parents", _texts(job.parents)
     else:
         yield "schedule", string_json(view.schedule or "")
         yield "scheduleTimeZone", string_json(job.schedule_zone)
-
-
-def _constraint(constraint: Constraint) -> str:
-    value = () if constraint.operator in WITHOUT_VALUE and not constraint.value else (constraint.value,)
-    return _texts((constraint.attribute, constraint.operator, *value))
 
 
 def _own(job: Job) -> Iterator[tuple[str, str]]:

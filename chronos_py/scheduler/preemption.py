@@ -13,9 +13,9 @@ A stopped run waits again at no cost in retries; its waiting counts from then on
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush, heapreplace
 
 from chronos_py.clock import Millis
@@ -33,7 +33,7 @@ LOOKED = 500  # waiting runs that are looked at, first in order first
 CLAIMS = 50  # new ones in one turn
 MINUTE: Millis = 60_000
 AGAIN: Millis = 1000
-UNKNOWN = (0, 0)  # a cost below any: to be worked out
+UNKNOWN = (0, 0, 0)  # a cost below any: to be worked out
 
 
 @dataclass(slots=True)
@@ -51,11 +51,12 @@ class Claim:
 class _Choice:
     agent: str
     victims: list[Run]
-    lost: Millis = field(default=0)
+    lost: Millis = 0
+    claims: int = 0  # how many others make room there
 
     @property
-    def cost(self) -> tuple[int, Millis]:
-        return (len(self.victims), self.lost)
+    def cost(self) -> tuple[int, Millis, int]:
+        return (len(self.victims), self.lost, self.claims)
 
 
 class Preemption:
@@ -173,13 +174,15 @@ class _Agents:
             if room.cpus >= self._free.get(place.agent, Resources()).cpus:  # roles are not used together
                 self._free[place.agent] = room
         self._candidates: dict[str, list[Run]] = {}
-        self._ranked: dict[tuple[Shape, int], list[tuple[tuple[int, Millis], str]]] = {}
+        self._ranked: dict[tuple[Shape, int], list[tuple[tuple[int, Millis, int], str]]] = {}
+        self._claims: Counter[str] = Counter()
         for claim in claims:
             self.note(claim)
 
     def note(self, claim: Claim) -> None:
         """Count on what a claim leaves of what it makes free."""
         self._free[claim.agent] = self._free.get(claim.agent, Resources()) + claim.room - claim.need
+        self._claims[claim.agent] += 1
         self._candidates.pop(claim.agent, None)
         for heap in self._ranked.values():
             heappush(heap, (UNKNOWN, claim.agent))
@@ -210,7 +213,9 @@ class _Agents:
             return _Choice(agent, [])
         lower = [(run, self.book.holdings.need_of(run.id)) for run in self._on(agent) if run.priority < priority]
         victims = fewest(lacking, lower)
-        return _Choice(agent, victims, sum(now - (run.launched or now) for run in victims)) if victims else None
+        if not victims:
+            return None
+        return _Choice(agent, victims, sum(now - (run.launched or now) for run in victims), self._claims[agent])
 
     def _on(self, agent: str) -> list[Run]:
         """Return an agent's tasks that may be stopped, the youngest first."""

@@ -72,9 +72,10 @@ def test_our_own_fields_are_shown_only_when_set():
         assert not own.keys() & json.loads(render(documents.SENT_3, line)).keys()
 
 
-def test_a_constraint_without_a_value_is_shown_without_one():
+def test_a_constraint_has_three_parts_for_those_who_cannot_read_two():
     given = [["rack", "UNIQUE"], ["rack", "GROUP_BY", "2"], ["rack", "EQUALS", ""]]
-    assert json.loads(render({**documents.SENT_3, "constraints": given}))["constraints"] == given
+    wanted = [["rack", "UNIQUE", ""], *given[1:]]
+    assert json.loads(render({**documents.SENT_3, "constraints": given}))["constraints"] == wanted
 
 
 def test_asking_for_no_gpus_and_no_ports_is_not_shown():

@@ -255,3 +255,20 @@ def test_a_run_that_jumps_the_queue_may_have_others_stopped():
     bench.ask(SetPriority(max(bench.service.view.runs), 1))
     bench.seconds(1.1)
     assert bench.running() == {"low": 3, "other": 1}
+
+
+def test_a_burst_of_urgent_runs_starts_within_a_second_on_a_cluster_full_of_others():
+    agents = {f"agent-{n}": 20.0 for n in range(10)}
+    bench = a_bench(agents, after=200, per_minute=10_000, queued_per_job=10_000)
+    bench.want("low", 200, **LOW)
+    bench.want("more", 50, **LOW)  # they wait all the time
+    bench.start_all()
+    assert bench.running() == {"low": 200}
+    asked = bench.clock.at
+    bench.want("urgent", 150, priority=9)
+    while bench.running()["urgent"] < 150:
+        bench.seconds(0.1)
+        assert bench.clock.at - asked <= 1000, bench.running()
+    assert bench.running() == {"low": 50, "urgent": 150}
+    loads = [sum(task.agent == agent for task in bench.launched("urgent")) for agent in agents]
+    assert sum(loads) ** 2 / (len(loads) * sum(load**2 for load in loads)) >= 0.95  # Jain's index of fairness
