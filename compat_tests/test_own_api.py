@@ -159,3 +159,37 @@ def test_the_api_describes_itself(target: Target) -> None:
     page = target.call("GET", "/api/docs")
     assert page.headers["Content-Type"].startswith("text/html")
     assert "http://" not in page.text.replace("http://www.w3.org", "")
+
+
+def test_a_run_is_counted_with_its_waits_and_its_exit(target: Target, job_name: str) -> None:
+    target.add(V3, name=job_name, schedule="R1//P", command="sleep 0.3; exit 3", retries=0, startWithin=PATIENCE_S)
+    wait_for_run(target, job_name)
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        form = target.call("GET", "/api/statistics", params={"job": job_name, "by": "exit", "per": "day"}).json()
+        if form["rows"] and form["rows"][0]["launched"]:
+            break
+        assert time.monotonic() < deadline, form
+        time.sleep(0.05)
+    (row,) = form["rows"]
+    assert (row["exit"], row["due"], row["failed"], row["launched"], row["attemptsFailed"]) == ("exit 3", 1, 1, 1, 1)
+    assert row["wait"]["count"] == row["runTime"]["count"] == 1
+    assert row["runTime"]["max"] >= 250
+    assert row["slo"]["startWithin"]["kept"] == 1
+    text = target.call("GET", "/api/statistics", params={"job": job_name, "by": "host", "format": "csv"}).text
+    assert text.splitlines()[0].startswith("host,due,success,failed")
+
+
+def test_resources_tell_of_a_task_while_it_runs_and_of_runs_that_wait(target: Target, job_name: str) -> None:
+    target.add(V3, name=job_name, schedule="R1//P", command="sleep 60", cpus=0.2)
+    run = wait_for_run(target, job_name, "running")
+    form = target.call("GET", "/api/resources", params={"cpus": 0.1, "mem": 1, "agents": "true"}).json()
+    try:
+        assert form["agents"] == len(form["byAgent"]) >= 1
+        assert form["running"] >= 1
+        assert form["usedByUs"]["cpus"] >= 0.2
+        assert form["used"]["cpus"] >= form["usedByUs"]["cpus"]
+        assert form["slots"] == sum(agent["slots"] for agent in form["byAgent"])
+        assert form["free"]["cpus"] <= form["total"]["cpus"] - form["used"]["cpus"] + 1e-6
+    finally:
+        target.call("DELETE", f"/api/runs/{run['run']}")

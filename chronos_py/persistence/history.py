@@ -405,27 +405,36 @@ class SqlHistoryStore:
                     self._file.absolute().parent.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
                     raise StoreUnavailable(f"{self._file.parent} cannot be made: {error.strerror}") from None
-            with self._engine.connect() as db:
-                known = sa.inspect(db).has_table(layout.name)
-                found = db.execute(sa.select(layout.c.version)).scalar_one() if known else 0
+            while self._prepare_a_step():
+                pass
+            self._ready = True
+
+    def _prepare_a_step(self) -> bool:
+        """Make the tables, or go from one version to the next: wholly or not at all, whenever the process ends. Tell
+        whether there was anything to do."""
+        with self._engine.begin() as db:
+            if self._file is not None:
+                db.exec_driver_sql("BEGIN IMMEDIATE")  # else each statement that makes a table is durable by itself
+            known = sa.inspect(db).has_table(layout.name)
+            found = db.execute(sa.select(layout.c.version)).scalar_one_or_none() if known else None
+            if found == self._version:
+                return False
+            if found is None:
+                metadata.create_all(db)
+                db.execute(sa.insert(layout).values(version=self._version))
+                return True
             if found > self._version:
                 raise StoreUnavailable(
                     f"history was written by a newer chronos-py (layout {found}, this one knows {self._version})"
                 )
-            if not known:
-                with self._engine.begin() as db:
-                    metadata.create_all(db)
-                    db.execute(sa.insert(layout).values(version=self._version))
-            for version in range(found or self._version, self._version):
-                log.info("bringing history up to date", version=version + 1)
-                with self._engine.begin() as db:
-                    for step in self._steps[version]:
-                        if step == "make rollups":
-                            self._make_rollups(db)
-                        else:
-                            db.execute(sa.text(step))
-                    db.execute(sa.update(layout).values(version=version + 1))
-            self._ready = True
+            log.info("bringing history up to date", version=found + 1)
+            for step in self._steps[found]:
+                if step == "make rollups":
+                    self._make_rollups(db)
+                else:
+                    db.execute(sa.text(step))
+            db.execute(sa.update(layout).values(version=found + 1))
+            return True
 
     def _make_rollups(self, db: sa.Connection) -> None:
         """Make roll-ups of what an older version has written, as far back as they are kept."""

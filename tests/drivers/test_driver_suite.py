@@ -171,6 +171,20 @@ def test_ready_comes_before_the_first_offer(session: Session) -> None:
     assert not session.driver.status().live
 
 
+def test_it_tells_what_agents_have_and_what_of_it_is_used(session: Session) -> None:
+    session.launch(a_task("used", "wait"))
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        agents = session.driver.capacity()
+        if any(agent.used.covers(SMALL) for agent in agents):
+            break
+        assert time.monotonic() < deadline, agents
+        time.sleep(0.05)
+    assert all(agent.active and agent.id and agent.host and agent.total.covers(agent.used) for agent in agents)
+    session.driver.perform(Kill("ct:1:0:used:", "", 0))
+    session.settle("ct:1:0:used:")
+
+
 @pytest.mark.parametrize(("command", "state"), [("succeed", "TASK_FINISHED"), ("fail", "TASK_FAILED")])
 def test_a_task_runs_and_its_end_wants_to_be_acknowledged(session: Session, command: str, state: str) -> None:
     task = a_task("one", command)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
-from chronos_py.errors import InvalidInput
+from chronos_py.errors import InvalidInput, StoreUnavailable
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.run import Outcome, Trigger
 from chronos_py.model.statistics import (
@@ -35,7 +35,7 @@ from chronos_py.model.statistics import (
     recount,
 )
 from chronos_py.persistence import history
-from chronos_py.persistence.history import SqlHistoryStore, sqlite_url
+from chronos_py.persistence.history import VERSION, SqlHistoryStore, sqlite_url
 from tests.fakes import NEW_YEAR
 from tests.persistence.test_history_store_suite import ended, memory, sqlite, tried
 
@@ -266,3 +266,21 @@ def test_the_table_and_its_statements_can_be_said_to_postgresql() -> None:
     assert "bucket BIGINT NOT NULL" in text
     for index in history.rollups.indexes:
         assert str(sa.schema.CreateIndex(index).compile(dialect=dialect)).startswith("CREATE INDEX")
+
+
+def test_a_file_whose_making_was_cut_short_is_made_whole(tmp_path: Path) -> None:
+    sql(tmp_path, "CREATE TABLE layout (version INTEGER NOT NULL)")
+    with closing(SqlHistoryStore(sqlite_url(tmp_path))) as store:
+        store.write([ended(1, ended=NOW - 5)])
+        assert total(store, NOW - HOUR, NOW)["due"] == 1
+
+
+def test_a_step_that_is_cut_short_is_begun_again(tmp_path: Path) -> None:
+    with closing(SqlHistoryStore(sqlite_url(tmp_path))) as store:
+        store.write([ended(1, ended=NOW - 5)])
+    steps = {VERSION: ("ALTER TABLE runs ADD COLUMN more TEXT", "SELECT nonsense")}
+    with closing(SqlHistoryStore(sqlite_url(tmp_path), version=VERSION + 1, steps=steps)) as store:
+        with pytest.raises(StoreUnavailable, match="nonsense"):
+            store.run(1)
+    assert sql(tmp_path, "SELECT version FROM layout") == [(VERSION,)]
+    assert "more" not in [row[1] for row in sql(tmp_path, "PRAGMA table_info(runs)")]
