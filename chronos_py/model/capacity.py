@@ -39,7 +39,13 @@ parts: Callable[[Resources], Parts] = attrgetter("cpus", "mem", "disk", "gpus", 
 
 def slots(room: Parts, need: Parts) -> int:
     """Return how many tasks of a shape fit into some room; 0 for a shape that needs nothing."""
-    return max(0, min((have // want for have, want in zip(room, need, strict=True) if want > 0), default=0))
+    fits = -1
+    for have, want in zip(room, need, strict=True):  # a generator would take three times as long
+        if want > 0:
+            count = have // want
+            if count < fits or fits < 0:
+                fits = count if count > 0 else 0
+    return max(fits, 0)
 
 
 class Room(NamedTuple):
@@ -80,7 +86,12 @@ def _free(agent: AgentCapacity, total: Parts, used: Parts) -> Parts:
             rest = tuple(map(sub, rest, parts(amount)))
     if rest is total:
         return tuple([all_of - taken if all_of > taken else 0 for all_of, taken in zip(total, used, strict=True)])
-    return tuple([max(0, min(all_of - taken, most)) for all_of, taken, most in zip(total, used, rest, strict=True)])
+    free = []
+    for all_of, taken, most in zip(total, used, rest, strict=True):
+        left = all_of - taken
+        left = most if most < left else left
+        free.append(left if left > 0 else 0)
+    return tuple(free)
 
 
 def total(amounts: Iterable[Parts]) -> Parts:

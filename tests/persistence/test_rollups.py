@@ -279,10 +279,8 @@ def test_a_step_that_is_cut_short_is_begun_again(tmp_path: Path) -> None:
     with closing(SqlHistoryStore(sqlite_url(tmp_path))) as store:
         store.write([ended(1, ended=NOW - 5)])
     steps = {VERSION: ("ALTER TABLE runs ADD COLUMN more TEXT", "SELECT nonsense")}
-    with (
-        closing(SqlHistoryStore(sqlite_url(tmp_path), version=VERSION + 1, steps=steps)) as store,
-        pytest.raises(StoreUnavailable, match="nonsense"),
-    ):
-        store.run(1)
+    newer = SqlHistoryStore(sqlite_url(tmp_path), version=VERSION + 1, steps=steps)
+    with closing(newer), pytest.raises(StoreUnavailable, match="nonsense"):
+        newer.run(1)
     assert sql(tmp_path, "SELECT version FROM layout") == [(VERSION,)]
     assert "more" not in [row[1] for row in sql(tmp_path, "PRAGMA table_info(runs)")]
