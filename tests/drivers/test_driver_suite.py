@@ -176,12 +176,13 @@ def test_it_tells_what_agents_have_and_what_of_it_is_used(session: Session) -> N
     deadline = time.monotonic() + PATIENCE_S
     while True:
         agents = session.driver.capacity()
-        if any(agent.used.covers(SMALL) for agent in agents):
+        busy = [agent for agent in agents if agent.used.covers(SMALL)]
+        if busy:
             break
         assert time.monotonic() < deadline, agents
         time.sleep(0.05)
     assert all(agent.active and agent.id and agent.host and agent.total.covers(agent.used) for agent in agents)
-    session.driver.perform(Kill("ct:1:0:used:", "", 0))
+    session.driver.perform(Kill("ct:1:0:used:", busy[0].id, 0))
     session.settle("ct:1:0:used:")
 
 
