@@ -270,7 +270,8 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     )
     wsgi: Any = app
     if settings.zookeeper is not None:
-        wsgi = passing_on(wsgi, service, ProxySettings(address, at_once=max(1, settings.http_threads * 3 // 4)))
+        threads = settings.http_threads - (2 if group is not None else 0)  # those are the leader's
+        wsgi = passing_on(wsgi, service, ProxySettings(address, at_once=max(1, threads * 3 // 4)))
     if settings.credentials is not None:
         wsgi = with_credentials(wsgi, *settings.credentials, settings.http_realm)
     wsgi = with_executor(wsgi, build_executor())

@@ -21,6 +21,7 @@ from chronos_py.zookeeper import ZooKeeperAddress, clean_path, parse_hosts
 Kind = Literal["text", "int", "float", "flag"]
 Use = Literal["used", "idle", "refused"]  # idle: accepted, without effect as yet; refused: would be unsafe to ignore
 
+GROUP_THREADS = 4  # the leader waits for news in one, gives orders in another
 GREATEST = 2**31 - 1  # of numbers without a limit of their own
 NO_TLS = "TLS is not in this version: let a proxy in front of the server do it, and leave this flag out"
 
@@ -462,6 +463,8 @@ def _check_zookeeper(settings: Settings, refuse: Callable[[str, str], BadSetting
             raise refuse(name, "is of no use without --zk_tls")
     if bool(settings.zk_cert_file) != bool(settings.zk_key_file):
         raise refuse("zk_cert_file" if settings.zk_cert_file else "zk_key_file", "needs the other file of the pair")
+    if settings.zk_hosts and settings.master == "local" and settings.http_threads < GROUP_THREADS:
+        raise refuse("http_threads", f"must be {GROUP_THREADS} at least with --zk_hosts and tasks on this machine")
 
 
 def _check_url(settings: Settings, problem: BadSetting) -> None:

@@ -233,6 +233,7 @@ def test_without_servers_there_is_no_zookeeper():
         ({"zk_path": "/a/../b"}, "must not contain . or .."),
         ({"zk_path": "/zookeeper/x"}, "nor lie below /zookeeper"),
         ({"zk_timeout": 5}, "must be at least 1000"),
+        ({"zk_hosts": "zk:1", "http_threads": 3}, "http_threads 3: must be 4 at least with --zk_hosts"),
         ({"zk_auth": "geheim"}, "zk_auth (not shown): must be user:password"),
         ({"zk_auth": ":geheim"}, "must be user:password"),
         ({"zk_ca_file": "/ca.pem"}, "zk_ca_file /ca.pem: is of no use without --zk_tls"),

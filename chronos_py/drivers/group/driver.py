@@ -35,6 +35,7 @@ from chronos_py.model.messages import (
     OfferRescinded,
     OffersReceived,
     Reconcile,
+    Resubscribe,
     StatusUpdate,
 )
 from chronos_py.model.run import TaskState
@@ -123,6 +124,9 @@ class GroupDriver:
                 self._give(acknowledge.update.agent_id, acknowledge)
             case Decline():
                 self._decline(effect)
+            case Resubscribe():
+                for link in list(self._links.values()):
+                    link.renew(effect.reason)
             case _:
                 for agent_id in list(self._links):
                     self._give(agent_id, effect)

@@ -86,6 +86,10 @@ class Link:
     def live(self) -> bool:
         return self._live and not self._stopped
 
+    def renew(self, reason: str) -> None:
+        """Begin a new session."""
+        self._fail(self._session, reason)
+
     def hurry(self) -> None:
         """Try again now: the node has been seen."""
         self._soon.set()

@@ -26,6 +26,7 @@ from chronos_py.model.messages import (
     Launch,
     OffersReceived,
     Reconcile,
+    Resubscribe,
     Revive,
     StatusUpdate,
 )
@@ -202,6 +203,21 @@ def test_a_leader_that_is_elected_again_goes_on_with_a_new_epoch(leader: Leader)
     leader.driver.perform(Revive())
     task_id = leader.launch(leader.third, "true")
     assert leader.settle(task_id).state == "TASK_FINISHED"
+
+
+def test_all_sessions_are_made_anew_on_demand(leader: Leader):
+    task_id = leader.launch_to_stay(leader.third)
+    for machine in (leader.first, leader.second):
+        leader.offer(machine)
+    leader.listener.seen.clear()
+    leader.driver.perform(Resubscribe("no offers come"))
+    lost = {leader.listener.wait(lambda e: isinstance(e, AgentLost)) for _ in leader.machines}
+    assert lost == {AgentLost(machine.agent_id) for machine in leader.machines}
+    assert leader.listener.running(task_id).agent_id == leader.third.agent_id
+    for machine in leader.machines:
+        leader.offer(machine)
+    leader.driver.perform(Kill(task_id, leader.third.agent_id, 1))
+    assert leader.settle(task_id).state == "TASK_KILLED"
 
 
 def test_an_epoch_outlives_the_node(leader: Leader):
