@@ -10,11 +10,12 @@ from typing import Any
 
 from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput
-from chronos_py.model.documents import JobDefaults
+from chronos_py.model.documents import JobDefaults, Read
 from chronos_py.model.job import Counters, Job, JobState
 from chronos_py.model.stored import read_stored, stored_document
 from chronos_py.persistence.codec import BadRecord
 from chronos_py.persistence.zookeeper.entry import Entry, decode_entry, encode_entry, encode_framework_id
+from chronos_py.persistence.zookeeper.known import Form
 
 ScheduleText = Callable[[Job, JobState], str | None]  # what is left of a job's schedule, as Chronos would keep it
 
@@ -35,17 +36,29 @@ def as_sent(job: Job, state: JobState) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable about to be written. `digest` tells whether the value differs from what was written last."""
+    """A variable about to be written. `digest` tells whether the value differs from what was written last; `form` is
+    that of a job's document where it is not ours."""
 
     name: str
     uuid: str
     data: bytes
     digest: bytes
+    form: Form | None = None
+
+    @property
+    def mark(self) -> str:
+        """Return what the index keeps of it: the uuid, with an asterisk when the form is not ours."""
+        return f"{self.uuid}*" if self.form else self.uuid
 
 
-def job_variable(job: Job, state: JobState, text: ScheduleText) -> Variable:
-    """Raises BadRecord for a job that has no place in a request."""
-    return _variable(f"J_{job.name}", stored_document(job, state, text(job, state)).encode("utf-8"))
+def job_variable(job: Job, state: JobState, text: ScheduleText, form: Form | None = None) -> Variable:
+    """Return a job's variable, in the form that it has where that still says what the job is. Raises BadRecord for one
+    that has no place in a request."""
+    schedule = text(job, state)
+    amended = form.amended(job, state, schedule) if form else None
+    if amended is not None:
+        return replace(_variable(f"J_{job.name}", amended.value), form=amended)
+    return _variable(f"J_{job.name}", stored_document(job, state, schedule).encode("utf-8"))
 
 
 def framework_variable(name: str, framework_id: str) -> Variable:
@@ -74,11 +87,12 @@ def read_variable(name: str, data: bytes) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A job as someone else wrote it. `state` None: its schedule is another one, and starts anew with `counters`."""
+    """A job as someone else wrote it, and as it was `read`. `state` None: its schedule is another one, and starts anew
+    with the counters that were read."""
 
     job: Job
-    counters: Counters
     state: JobState | None
+    read: Read
 
 
 def read_foreign(
@@ -99,11 +113,11 @@ def read_foreign(
     if read.job.name != name:
         raise BadRecord("name", f"is {read.job.name[:200]!r} in the document of {name[:200]!r}")
     if job is None:
-        return Foreign(read.job, read.counters, None)
+        return Foreign(read.job, None, read)
     kept = {field: getattr(job, field) for field in _OURS if getattr(read.job, field) == _DEFAULTS[field]}
     theirs = replace(read.job, **kept)
     if state is None:
-        return Foreign(theirs, read.counters, None)
+        return Foreign(theirs, None, read)
     shown = text(job, state)
     if (theirs.schedule, theirs.schedule_zone, theirs.parents is None) == (
         shown,
@@ -111,5 +125,8 @@ def read_foreign(
         job.parents is None,
     ):
         changed = {field.name: getattr(read.counters, field.name) for field in fields(Counters)}
-        return Foreign(replace(theirs, schedule=job.schedule), read.counters, replace(state, **changed))
-    return Foreign(theirs, read.counters, None)
+        # Their task ids went up to now, and we do not know which.
+        last = max(now, state.last_scheduled_id, state.last_other_id)
+        state = replace(state, **changed, taken_over=now, last_scheduled_id=last, last_other_id=last)
+        return Foreign(replace(theirs, schedule=job.schedule), state, read)
+    return Foreign(theirs, None, read)

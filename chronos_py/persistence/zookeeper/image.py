@@ -18,7 +18,8 @@ class Unread(bytes):
 
 
 class Image:
-    """Values by kind and key: nouns, for `meta` the JSON, for `node` the uuid's 32 hexadecimal digits.
+    """Values by kind and key: nouns, for `meta` the JSON, for `node` the uuid's 32 hexadecimal digits, and an
+    asterisk behind them where the document's form is not ours.
 
     `dirty` has the shards whose pages are behind, with the first turn that the page lacks, oldest first. `lost` are
     lines of pages of which not even the key could be read.
@@ -33,6 +34,16 @@ class Image:
 
     def get(self, kind: RecordKind, key: Key) -> Any:
         return self._shards[kind][shard_of(key)].get(key)
+
+    def uuid(self, name: str) -> str:
+        """Return the uuid that we last gave a variable; empty: none."""
+        mark = self.get("node", name)
+        return mark.removesuffix("*") if isinstance(mark, str) else ""
+
+    def is_foreign(self, name: str) -> bool:
+        """Tell whether a variable has the form of someone else."""
+        mark = self.get("node", name)
+        return isinstance(mark, str) and mark.endswith("*")
 
     def items(self, kind: RecordKind) -> Iterator[tuple[Any, Any]]:
         for shard in self._shards[kind]:
@@ -83,7 +94,8 @@ def read_value(kind: RecordKind, key: Key, value: bytes, unknown: set[str]) -> A
     """Raises BadRecord."""
     if kind == "node":
         text = value.decode("ascii", "replace").strip('"')
-        if len(text) != 32 or set(text) - set("0123456789abcdef"):
+        uuid = text.removesuffix("*")
+        if len(uuid) != 32 or set(uuid) - set("0123456789abcdef"):
             raise BadRecord("", f"is no uuid: {text[:60]!r}")
         return text
     noun = decode_value(kind, key, value, unknown)

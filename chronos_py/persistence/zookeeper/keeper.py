@@ -84,10 +84,11 @@ Operation = Check | Create | Write | Remove
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A node that was read; `version` counts its writes from 0."""
+    """A node that was read; `version` counts its writes from 0, `changed` is the transaction of the last one."""
 
     data: bytes
     version: int
+    changed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ class Keeper:
 
         def found(answer: Any) -> Found:
             data, stat = answer
-            return Found(data or b"", stat.version)
+            return Found(data or b"", stat.version, stat.mzxid)
 
         return self._ask("get_async", paths, found, window)
 

@@ -50,10 +50,11 @@ from chronos_py.persistence.zookeeper.keeper import (
     Unsure,
     Write,
 )
+from chronos_py.persistence.zookeeper.known import Known
 from chronos_py.persistence.zookeeper.layout import FORMAT, layout_of
 from chronos_py.persistence.zookeeper.pages import LOG_TURNS, tidy
 from chronos_py.persistence.zookeeper.reading import Holdings, read_holdings
-from chronos_py.persistence.zookeeper.variables import Known, Surveyor
+from chronos_py.persistence.zookeeper.variables import Surveyor
 from chronos_py.persistence.zookeeper.writing import MARGIN, Draft, draft, plan
 
 log = structlog.get_logger(__name__)
@@ -97,6 +98,7 @@ class ZooKeeperJobStore:
         self._held: Holdings | None = None  # None: has to be read
         self._known = Known()
         self._counters: dict[str, Counters] = {}
+        self._pending: tuple[str, ...] = ()
         self._asides = 0
 
     # --- the protocol
@@ -121,7 +123,7 @@ class ZooKeeperJobStore:
         """See JobStore. Once an epoch is open, what others have written meanwhile is made ours."""
         with self._lock, _no_collection():
             held = self._read()
-            snapshot = Snapshot(quarantined=held.quarantined, counters=dict(self._counters))
+            snapshot = Snapshot(quarantined=held.quarantined, counters=dict(self._counters), pending=self._pending)
             places: dict[Kind, dict[Any, Any]] = {
                 "job": snapshot.jobs, "state": snapshot.states, "run": snapshot.runs, "outbox": snapshot.outbox,
             }  # fmt: skip
@@ -140,7 +142,7 @@ class ZooKeeperJobStore:
         with self._lock:
             held = self._held or self._read()
             while True:
-                turn = draft(batch, held.image, self._known.digests, self._text, self._known.frozen)
+                turn = draft(batch, held.image, self._known, self._text)
                 try:
                     self._write(epoch, turn)
                 except _Frozen as error:
@@ -190,7 +192,7 @@ class ZooKeeperJobStore:
         self._held = None
         held = read_holdings(self._keeper, self._layout)
         survey = self._surveyor.survey(self._keeper, held)
-        self._known, self._counters = survey.known, survey.counters
+        self._known, self._counters, self._pending = survey.known, survey.counters, survey.pending
         self._asides = self._count_asides() if self._epoch else 0
         self._held = held
         turn = survey.turn
@@ -219,7 +221,7 @@ class ZooKeeperJobStore:
         assert held is not None
         for kind, key, value in turn.asides:
             self._lay_aside(epoch, kind, key, value)
-        steps = plan(turn, held.turn + 1, self._layout, held.image)
+        steps = plan(turn, held.turn + 1, self._layout, held.image, self._known)
         durable = False
         try:
             for part in steps.parts:
@@ -300,9 +302,15 @@ class ZooKeeperJobStore:
         if variable is None:
             known.versions.pop(name, None)
             known.digests.pop(name, None)
+            known.forms.pop(name, None)
+            known.uuids.pop(name, None)
         else:
             known.versions[name] = known.versions.get(name, -1) + 1
             known.digests[name] = variable.digest
+            if variable.form is not None:
+                known.forms[name] = variable.form
+            else:
+                known.forms.pop(name, None)
 
     def _is_there(self, node: Create) -> bool:
         try:

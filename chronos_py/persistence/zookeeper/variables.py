@@ -10,8 +10,9 @@ from kazoo.exceptions import NoNodeError
 
 from chronos_py.clock import Clock, Millis
 from chronos_py.errors import StoreUnavailable
-from chronos_py.model.documents import JobDefaults
+from chronos_py.model.documents import JobDefaults, Read
 from chronos_py.model.job import Counters, Job, JobState
+from chronos_py.model.stored import read_stored
 from chronos_py.persistence.codec import BadRecord, dump, load
 from chronos_py.persistence.zookeeper.documents import (
     Foreign,
@@ -25,21 +26,13 @@ from chronos_py.persistence.zookeeper.documents import (
 from chronos_py.persistence.zookeeper.entry import Entry, decode_framework_id
 from chronos_py.persistence.zookeeper.image import Image
 from chronos_py.persistence.zookeeper.keeper import Found, Keeper, Refused
-from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, Layout
+from chronos_py.persistence.zookeeper.known import Form, Known
+from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, TASK_PREFIX, Layout
+from chronos_py.persistence.zookeeper.pending import PendingTasks
 from chronos_py.persistence.zookeeper.reading import Holdings
 from chronos_py.persistence.zookeeper.writing import Draft
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Known:
-    """What we know of the nodes: by name the version (missing: there is no node), and the digest of the value.
-    `frozen` ones may not be written by us."""
-
-    versions: dict[str, int] = field(default_factory=dict)
-    digests: dict[str, bytes] = field(default_factory=dict)
-    frozen: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -51,6 +44,8 @@ class Survey:
     turn: Draft = field(default_factory=Draft)
     counters: dict[str, Counters] = field(default_factory=dict)
     listed: bool = True
+    tasks: PendingTasks = field(default_factory=PendingTasks)
+    pending: tuple[str, ...] = ()  # tasks of a Chronos 2 that wait to be taken over
 
 
 class Surveyor:
@@ -76,7 +71,20 @@ class Surveyor:
             else:
                 held.report(*_shown(name), f"cannot be read: {answer!r}")
                 seen.known.frozen.add(name)
+        self._settle_tasks(seen, held)
         return seen
+
+    def _settle_tasks(self, seen: Survey, held: Holdings) -> None:
+        tasks = seen.tasks
+        for text, reason in tasks.wrong.items():
+            held.report("task", text, f"is left as it is: {reason}")
+        unreadable = {
+            f"{JOB_PREFIX}{lost.key}" for lost in held.quarantined if lost.kind == "job"
+        }  # they may be mended: then their tasks count again
+        seen.pending = tasks.to_run(unreadable)
+        left = len(tasks.uuids) - len(seen.pending)
+        if left:
+            log.info("tasks that a Chronos 2 left behind stay where they are", tasks=left)
 
     def _names(self, keeper: Keeper, held: Holdings, seen: Survey) -> list[str]:
         """Return our own index of the variables, and whatever else can be listed: the listing is flat, and may be too
@@ -93,8 +101,9 @@ class Surveyor:
             log.warning("jobs cannot be listed: those that others made are not seen", reason=str(error))
             listed = ()
             seen.listed = False
-        there = [name for name in listed if name.startswith(JOB_PREFIX) or name == FRAMEWORK_ID]
-        if seen.listed and not there and len(names) > 1:
+        there = [name for name in listed if name.startswith((JOB_PREFIX, TASK_PREFIX)) or name == FRAMEWORK_ID]
+        emptied = all(name.startswith(TASK_PREFIX) for name in there)
+        if seen.listed and emptied and len(names) > 1:
             log.error("the directory of Chronos's jobs was emptied: writing them again", path=self._layout.state)
             held.behind.update(dict.fromkeys(names, ""))
         names.update(dict.fromkeys(there))
@@ -104,12 +113,19 @@ class Surveyor:
 
     def _compare(self, seen: Survey, held: Holdings, name: str, found: Found, now: Millis) -> None:
         seen.known.versions[name] = found.version
-        ours = held.image.get("node", name)
+        if name.startswith(TASK_PREFIX):
+            self._task(seen, held, name, found)
+            return
         try:
             entry = read_variable(name, found.data)
             uuid = entry.uuid.hex()
             seen.known.digests[name] = digest_of(entry.value)
-            if uuid == ours:
+            if name != FRAMEWORK_ID:
+                seen.tasks.job(entry.value, found.changed)
+            if held.image.is_foreign(name):
+                seen.known.forms[name] = Form(entry.value, self._reader)
+            if uuid == held.image.uuid(name):
+                self._recount(seen, held, name, entry)
                 return
             if name in held.behind and uuid == held.behind[name]:
                 self._finish(seen, held, name)
@@ -120,6 +136,24 @@ class Surveyor:
         except BadRecord as error:
             held.report(*_shown(name), str(error))
             seen.known.digests.pop(name, None)
+            seen.known.versions.pop(name)  # so that it is met, and kept aside, should it ever be overwritten
+
+    def _task(self, seen: Survey, held: Holdings, name: str, found: Found) -> None:
+        uuid = seen.tasks.task(name, found.data)
+        seen.known.uuids[name] = uuid
+        if uuid and held.behind.get(name) == uuid:  # its run is stored
+            del seen.tasks.uuids[name[len(TASK_PREFIX) :]]
+            seen.turn.variables[name] = None
+
+    def _recount(self, seen: Survey, held: Holdings, name: str, entry: Entry) -> None:
+        """Read the counters of a job that was taken over once more: whoever did so ended before it had a state."""
+        job = name[len(JOB_PREFIX) :]
+        if name == FRAMEWORK_ID or held.image.get("job", job) is None or held.image.get("state", job) is not None:
+            return
+        try:
+            seen.counters[job] = self._reader(entry.value).counters
+        except ValueError:
+            log.warning("counters cannot be read, and begin at 0", job=job)
 
     def _absent(self, seen: Survey, held: Holdings, name: str) -> None:
         if held.image.get("node", name) is None:
@@ -148,9 +182,10 @@ class Surveyor:
             job, state = _own(held.image, name[len(JOB_PREFIX) :])
             if job is None:
                 return
-            variable = job_variable(job, state or JobState(), self._text)
+            form = seen.known.forms.get(name) if held.image.is_foreign(name) else None
+            variable = job_variable(job, state or JobState(), self._text, form)
         seen.turn.variables[name] = variable
-        seen.turn.put("node", name, variable.uuid)
+        seen.turn.put("node", name, variable.mark)
 
     def _foreign_job(self, seen: Survey, held: Holdings, name: str, entry: Entry, now: Millis) -> None:
         job, state = _own(held.image, name)
@@ -160,10 +195,14 @@ class Surveyor:
         if theirs.state is not None:
             seen.turn.put("state", name, theirs.state)
         else:
-            seen.counters[name] = theirs.counters
+            seen.counters[name] = theirs.read.counters
             if held.image.get("state", name) is not None:
                 seen.turn.delete(held.image, "state", name, keep=True)
-        seen.turn.put("node", entry.name, entry.uuid.hex())
+        seen.known.forms[entry.name] = Form(entry.value, self._reader, theirs.read)
+        seen.turn.put("node", entry.name, f"{entry.uuid.hex()}*")
+
+    def _reader(self, value: bytes) -> Read:
+        return read_stored(value, self._defaults, self._clock.now())
 
     def _foreign_framework(self, seen: Survey, held: Holdings, entry: Entry) -> None:
         framework_id = decode_framework_id(entry.value)
@@ -178,4 +217,6 @@ def _own(image: Image, name: str) -> tuple[Job | None, JobState | None]:
 
 
 def _shown(name: str) -> tuple[str, str]:
-    return ("meta", "framework_id") if name == FRAMEWORK_ID else ("job", name[len(JOB_PREFIX) :])
+    if name == FRAMEWORK_ID:
+        return "meta", "framework_id"
+    return ("task" if name.startswith(TASK_PREFIX) else "job"), name[len(JOB_PREFIX) :]

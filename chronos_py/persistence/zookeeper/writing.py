@@ -13,7 +13,8 @@ from chronos_py.persistence.codec import BadRecord, dump, encode_value
 from chronos_py.persistence.zookeeper.documents import ScheduleText, Variable, framework_variable, job_variable
 from chronos_py.persistence.zookeeper.image import Image, Unread, write_value
 from chronos_py.persistence.zookeeper.keeper import PACKET, Create, size_of
-from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, Layout, RecordKind, fits
+from chronos_py.persistence.zookeeper.known import Known
+from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, TASK_PREFIX, Layout, RecordKind, fits
 from chronos_py.persistence.zookeeper.texts import PART, delete_line, join, pieces, put_line
 
 MARGIN = 4_000  # bytes of a request for what guards it
@@ -44,8 +45,8 @@ class Draft:
             self.asides.append((kind, key, write_value(kind, key, value)))
 
 
-def draft(batch: Batch, image: Image, digests: dict[str, bytes], text: ScheduleText, frozen: set[str]) -> Draft:
-    """Return what a turn writes. `digests` are of the variables as they are; `frozen` ones are left alone.
+def draft(batch: Batch, image: Image, known: Known, text: ScheduleText) -> Draft:
+    """Return what a turn writes.
 
     Raises BadRecord when a value has no JSON form, or no room in a request.
     """
@@ -63,17 +64,19 @@ def draft(batch: Batch, image: Image, digests: dict[str, bytes], text: ScheduleT
                 turn.asides.append((kind, key, unread))
     touched = {key for kind in ("job", "state") for changes in (batch.puts, batch.deletes) for key in changes[kind]}
     for name in sorted(cast(set[str], touched)):
-        _job(turn, batch, image, digests, text, frozen, name)
+        _job(turn, batch, image, known, text, name)
+    for task in batch.pending:
+        node = f"{TASK_PREFIX}{task}"
+        if node in known.versions and node not in known.frozen:
+            turn.variables[node] = None
     if "framework_id" in batch.puts["meta"] or "framework_id" in batch.deletes["meta"]:
-        _framework(turn, batch, image, digests, frozen)
+        _framework(turn, batch, image, known)
     return turn
 
 
-def _job(
-    turn: Draft, batch: Batch, image: Image, digests: dict[str, bytes], text: ScheduleText, frozen: set[str], name: str
-) -> None:
+def _job(turn: Draft, batch: Batch, image: Image, known: Known, text: ScheduleText, name: str) -> None:
     node = f"{JOB_PREFIX}{name}"
-    if node in frozen or not fits(node):
+    if node in known.frozen or not fits(node):
         return
     job = None if name in batch.deletes["job"] else batch.puts["job"].get(name, image.get("job", name))
     if not isinstance(job, Job):  # deleted, never there, or unread: then Chronos's node is left alone
@@ -82,28 +85,28 @@ def _job(
         return
     state = JobState() if name in batch.deletes["state"] else batch.puts["state"].get(name, image.get("state", name))
     try:
-        variable = job_variable(job, state if isinstance(state, JobState) else JobState(), text)
+        variable = job_variable(job, state if isinstance(state, JobState) else JobState(), text, known.forms.get(node))
     except BadRecord as error:
         raise error.within(f"job {name}") from None
-    _replace(turn, image, digests, variable)
+    _replace(turn, image, known, variable)
 
 
-def _framework(turn: Draft, batch: Batch, image: Image, digests: dict[str, bytes], frozen: set[str]) -> None:
+def _framework(turn: Draft, batch: Batch, image: Image, known: Known) -> None:
     value = batch.puts["meta"].get("framework_id")
-    if FRAMEWORK_ID in frozen:
+    if FRAMEWORK_ID in known.frozen:
         return
     if isinstance(value, str) and value:
-        _replace(turn, image, digests, framework_variable(FRAMEWORK_ID, value))
+        _replace(turn, image, known, framework_variable(FRAMEWORK_ID, value))
     else:
         _drop(turn, image, FRAMEWORK_ID)
 
 
-def _replace(turn: Draft, image: Image, digests: dict[str, bytes], variable: Variable) -> None:
+def _replace(turn: Draft, image: Image, known: Known, variable: Variable) -> None:
     name = variable.name
-    if image.get("node", name) and digests.get(name) == variable.digest:
+    if image.get("node", name) and known.digests.get(name) == variable.digest:
         return  # the same bytes but for the uuid
     turn.variables[name] = variable
-    turn.put("node", name, variable.uuid)
+    turn.put("node", name, variable.mark)
 
 
 def _drop(turn: Draft, image: Image, name: str) -> None:
@@ -132,24 +135,25 @@ class Plan:
         return [self.end.path, *(part.path for part in self.parts)]
 
 
-def plan(turn: Draft, number: int, layout: Layout, image: Image) -> Plan:
+def plan(turn: Draft, number: int, layout: Layout, image: Image, known: Known) -> Plan:
     """Return how to write a turn."""
-    name, token = f"{layout.log}/{number:010}", token_hex(4)
+    end, token = f"{layout.log}/{number:010}", token_hex(4)
     groups = _groups(turn, layout)
     body = join(turn.lines)
     room = PACKET - MARGIN - len(body) - sum(map(len, turn.variables))
     together = groups[0] if len(groups) == 1 and _size(turn, layout, groups[0]) <= room and len(body) <= PART else []
     after = [] if together else groups
     if after:
-        body = join([*turn.lines, *(was_line(entry, image.get("node", entry)) for group in after for entry in group)])
+        names = (name for group in after for name in group)
+        body = join([*turn.lines, *(was_line(name, known.uuids.get(name) or image.uuid(name)) for name in names)])
     first, *others = pieces({"turn": number, "id": token}, body)
-    parts = [Create(f"{name}-{token}-{at}", piece) for at, piece in enumerate(others)]
-    return Plan(number, parts, Create(name, first), together, after, len(body))
+    parts = [Create(f"{end}-{token}-{at}", piece) for at, piece in enumerate(others)]
+    return Plan(number, parts, Create(end, first), together, after, len(body))
 
 
-def was_line(name: str, uuid: str | None) -> bytes:
+def was_line(name: str, uuid: str) -> bytes:
     """Return the line that tells which uuid a variable had before this turn, empty: there was none."""
-    return b"=" + dump([name, uuid or ""])
+    return b"=" + dump([name, uuid])
 
 
 def _size(turn: Draft, layout: Layout, names: Sequence[str]) -> int:
