@@ -44,6 +44,7 @@ class Survey:
     turn: Draft = field(default_factory=Draft)
     counters: dict[str, Counters] = field(default_factory=dict)
     listed: bool = True
+    taken: int = 0  # jobs that others have written
     tasks: PendingTasks = field(default_factory=PendingTasks)
     pending: tuple[str, ...] = ()  # tasks of a Chronos 2 that wait to be taken over
 
@@ -71,6 +72,8 @@ class Surveyor:
             else:
                 held.report(*_shown(name), f"cannot be read: {answer!r}")
                 seen.known.frozen.add(name)
+        if seen.taken:
+            log.info("jobs taken over as someone else has written them", jobs=seen.taken)
         self._settle_tasks(seen, held)
         return seen
 
@@ -190,7 +193,9 @@ class Surveyor:
     def _foreign_job(self, seen: Survey, held: Holdings, name: str, entry: Entry, now: Millis) -> None:
         job, state = _own(held.image, name)
         theirs: Foreign = read_foreign(name, entry.value, job, state, self._text, self._defaults, now)
-        log.info("taking a job over as someone else has written it", job=name, known=job is not None)
+        seen.taken += 1
+        if job is not None:
+            log.info("taking a job over as someone else has written it", job=name)
         seen.turn.put("job", name, theirs.job)
         if theirs.state is not None:
             seen.turn.put("state", name, theirs.state)
