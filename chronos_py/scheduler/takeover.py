@@ -35,7 +35,7 @@ def take_pending(book: Book, tasks: Iterable[str], now: Millis) -> None:
         book.forget_pending(text)
         if text in book.by_task:
             continue  # it is a run already
-        reason = _obstacle(book, entry, task, now)
+        reason = obstacle(entry.job, task, lateness(book, entry), now) if entry else obstacle(None, task, 0, now)
         if entry is None or reason:
             dropped.setdefault((task.job, reason), []).append(task)
         else:
@@ -44,13 +44,13 @@ def take_pending(book: Book, tasks: Iterable[str], now: Millis) -> None:
         _leave_out(book, name, reason, [task.millis for task in those], now)
 
 
-def _obstacle(book: Book, entry: Entry | None, task: TaskId, now: Millis) -> str:
-    """Say why a pending task will not run, nothing when it will."""
-    if entry is None:
+def obstacle(job: Job | None, task: TaskId, limit: Millis, now: Millis) -> str:
+    """Say why a pending task will not run, nothing when it will; it may be late by `limit`."""
+    if job is None:
         return "its job is gone"
-    if entry.job.disabled:
+    if job.disabled:
         return "disabled"
-    return "late" if now - task.millis > lateness(book, entry) else ""
+    return "late" if now - task.millis > limit else ""
 
 
 def lateness(book: Book, entry: Entry) -> Millis:

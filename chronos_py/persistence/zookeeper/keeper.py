@@ -179,6 +179,14 @@ class Keeper:
             raise Refused(0, names) from names
         return sorted(names)
 
+    def acls(self, paths: Iterable[str], window: int = WINDOW) -> Iterator[tuple[str, list[ACL] | Exception]]:
+        """Yield who may do what with each node, or why that cannot be read. Raises StoreUnavailable."""
+
+        def acl(answer: Any) -> list[ACL]:
+            return list(answer[0])
+
+        return self._ask("get_acls_async", paths, acl, window)
+
     def one(self, path: str) -> Found:
         """Return what a node holds. Raises Refused, StoreUnavailable."""
         ((_, found),) = self.read([path])
