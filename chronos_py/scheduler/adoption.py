@@ -58,7 +58,7 @@ class Adoption:
         if any(run.stamp == stamp and run.attempt > task.attempt for run in under_way):
             return False
         found = self._found.get(entry.job.name)
-        if stamp <= entry.state.taken_over:
+        if entry.state.taken_over and stamp <= entry.state.taken_over:
             return found is None or stamp not in found.stamps
         if found is None:
             return stamp > last
