@@ -35,6 +35,8 @@ def take_pending(book: Book, tasks: Iterable[str], now: Millis) -> None:
         book.forget_pending(text)
         if text in book.by_task:
             continue  # it is a run already
+        if entry is not None and task.attempt == 0 and _is_still_due(entry, task.millis):
+            continue  # that Chronos ended before it stored that the schedule had moved on
         reason = obstacle(entry.job, task, lateness(book, entry), now) if entry else obstacle(None, task, 0, now)
         if entry is None or reason:
             dropped.setdefault((task.job, reason), []).append(task)
@@ -42,6 +44,15 @@ def take_pending(book: Book, tasks: Iterable[str], now: Millis) -> None:
             _make_run(book, entry, task, text, now)
     for (name, reason), those in dropped.items():
         _leave_out(book, name, reason, [task.millis for task in those], now)
+
+
+def _is_still_due(entry: Entry, stamp: Millis) -> bool:
+    """Tell whether the schedule itself will come to that due time."""
+    occurrences, state = entry.occurrences, entry.state
+    if occurrences is None:
+        return False
+    index = occurrences.last_due(stamp)
+    return index >= state.next_index and occurrences.at(index) == stamp
 
 
 def obstacle(job: Job | None, task: TaskId, limit: Millis, now: Millis) -> str:

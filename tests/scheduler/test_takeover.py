@@ -98,3 +98,11 @@ def test_a_schedule_without_end_and_period_is_never_due():
     engine = taken_over(jobs=(a_job(schedule="R/2025-12-31T23:00:00Z/PT0S"),))
     assert not engine.book.runs
     assert "period" in engine.book.jobs["a"].broken
+
+
+def test_a_task_whose_schedule_had_not_moved_on_makes_no_second_run():
+    due = NEW_YEAR + 60_000
+    engine = taken_over(f"ct:{due}:0:a:", jobs=(a_job(schedule="R2/2026-01-01T00:01:00Z/P1D"),))
+    assert Delete("pending", f"ct:{due}:0:a:") in engine.flush().changes
+    engine.advance(due)
+    assert [(run.due, run.index) for run in engine.book.runs.values()] == [(due, 0)]
