@@ -188,6 +188,32 @@ def test_what_is_given_back_is_what_chronos_would_have_written(place: Place):
     assert read(place.client, place.path)["J_a b"].decode() == expected
 
 
+def test_every_later_leader_keeps_the_form(place: Place, monkeypatch: pytest.MonkeyPatch):
+    """Also those that do not read again what they find as the last leader left it."""
+    text = scheduled("2.4", "a", MINUTE, successCount=7).replace("{", '{"x" : {"y":[1.50]},', 1)
+    place.plant(Tree({"a": text, "b": scheduled("3.0.2", "b")}))
+    quick: list[Any] = []
+    differing = Keeper.differing
+
+    def counted(self: Keeper, versions: Any) -> list[str]:
+        quick.append(versions)
+        return differing(self, versions)
+
+    monkeypatch.setattr(Keeper, "differing", counted)
+    place.clock.advance(millis=MINUTE)
+    for leader in range(5):
+        place.boot()
+        place.settle()
+        if leader < 4:
+            place.after(DAY)
+            place.settle()
+    after = read(place.client, place.path)["J_a"]
+    assert len(quick) >= 3
+    assert differences(text.encode(), after, RAN) == {}
+    assert after.startswith(b'{"x" : {"y":[1.50]},')
+    assert json.loads(after)["successCount"] == 12
+
+
 def test_a_job_that_its_owner_changes_gets_a_document_of_ours_that_loses_nothing(place: Place):
     place.plant(Tree({"a": scheduled("2.4", "a", successCount=7, **{"async": True}).replace("{", '{"x":{"y":1},', 1)}))
     place.boot()
@@ -395,15 +421,15 @@ class Crash(BaseException):
     pass
 
 
-def ends_after(allowed: int, when: str, mortal: Keeper) -> Callable[[Keeper, Any], None]:
+def ends_after(allowed: int, when: str, mortal: Keeper) -> Callable[..., None]:
     """Return Keeper.multi, but `mortal` ends before, or after, what comes after `allowed` requests."""
     multi, left = Keeper.multi, [allowed]
 
-    def request(self: Keeper, operations: Any) -> None:
+    def request(self: Keeper, operations: Any, deadline: float | None = None) -> None:
         left[0] -= self is mortal
         if left[0] < 0 and when == "before":
             raise Crash
-        multi(self, operations)
+        multi(self, operations, deadline)
         if left[0] < 0:
             raise Crash
 
