@@ -67,6 +67,41 @@ def serve(**given: Any) -> None:
     sys.exit(run_server(settings))
 
 
+DOCTORS_FLAGS = (
+    "zk_hosts", "zk_path", "zk_timeout", "zk_auth", "zk_tls", "zk_ca_file", "zk_cert_file", "zk_key_file",
+    "task_epsilon", "mesos_task_cpu", "mesos_task_mem", "mesos_task_disk", "user", "config_dir",
+)  # fmt: skip
+
+
+def _with_doctors_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    for flag in FLAGS:
+        if flag.name in DOCTORS_FLAGS:
+            command = _option(flag)(command)
+    return command
+
+
+@main.command(context_settings={"help_option_names": ["--help"], "max_content_width": 120})
+@click.option("--json", "as_json", is_flag=True, help="Say it as JSON, with nothing left out.")
+@_with_doctors_flags
+def doctor(as_json: bool, **given: Any) -> None:
+    """Say what taking over the Chronos in --zk_hosts and --zk_path would do; nothing is changed.
+
+    Exit status: 0 all is well, 1 there are warnings, 2 it cannot be taken over.
+    """
+    try:
+        settings = settle(given)
+        if settings.zookeeper is None:
+            raise BadSetting("zk_hosts", "", "is needed: the servers where Chronos keeps its jobs")
+    except BadSetting as error:
+        click.echo(f"chronos-py: {error}", err=True)
+        sys.exit(BAD_USAGE)
+    from chronos_py import doctor as doctors
+
+    report = doctors.consult(settings)
+    click.echo(doctors.as_json(report) if as_json else doctors.as_text(report))
+    sys.exit(report.status)
+
+
 @main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def executor(words: tuple[str, ...]) -> None:

@@ -69,7 +69,9 @@ class Loader:
             engine.book.aside, engine.book.aside_now = self.aside, self._now
             now = self._clock.now()
             try:
-                engine.load(snapshot.jobs, snapshot.states, snapshot.runs, snapshot.meta, snapshot.outbox, now)
+                engine.load(
+                    snapshot.jobs, snapshot.states, snapshot.runs, snapshot.meta, snapshot.outbox, now, snapshot.pending
+                )  # fmt: skip
             except Exception as error:
                 self.set_aside(engine, snapshot, error)
             else:

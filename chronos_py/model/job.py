@@ -208,7 +208,8 @@ class JobState:
     `next_index` counts due times from the schedule's own start, so that nothing drifts; `remaining` are the runs that
     are left (None: no end). `anchor` is the start of a schedule that was sent without one. `advanced` tells that a run
     was made, from when on the schedule is shown rewritten. `last_scheduled_id` and `last_other_id` are the highest
-    times used in task ids for due times and for other runs: no id is made twice.
+    times used in task ids for due times and for other runs: no id is made twice. `taken_over` is when the job came to
+    us from someone else, whose ids go up to then and are unknown to us; 0: never.
     """
 
     sequence: int = 0  # order of creation
@@ -226,6 +227,7 @@ class JobState:
     last_other_id: Millis = 0
     edges: tuple[Edge, ...] = ()
     elements_processed: int = 0
+    taken_over: Millis = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,9 +286,10 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Forget `key`; an absent one is no error. For the outbox: all numbers up to `key`."""
+    """Forget `key`; an absent one is no error. For the outbox: all numbers up to `key`. Of `pending`, tasks of a
+    Chronos 2 by their ids, there are deletes only."""
 
-    kind: Kind
+    kind: Kind | Literal["pending"]
     key: str | int
 
 

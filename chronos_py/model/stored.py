@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -40,9 +41,70 @@ def read_stored(text: str | bytes, defaults: JobDefaults, now: Millis) -> Read:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BadDocument("document", text[:200], f"is no JSON: {error}"[:300]) from None
+    if isinstance(document, dict) and document.get("epsilon", "") is None:
+        del document["epsilon"]  # an absent one is the server's own
     read = read_job(document, 3, defaults, now, every_field=True, stored=True)
     extra = {key: value for key, value in document.items() if key not in JOB_FIELDS}
     return replace(read, job=replace(read.job, extra=extra)) if extra else read
+
+
+def amended(text: bytes, was: Read, job: Job, state: JobState, schedule: str | None) -> str | None:
+    """Return a document that someone else wrote with only that replaced which runs have changed since it was read as
+    `was`; every other byte stays. `schedule` is what is left of it. None when more has changed than runs change."""
+    if replace(job, disabled=was.job.disabled, schedule=was.job.schedule) != was.job:
+        return None
+    try:
+        whole = text.decode("utf-8")
+        spans = _members(whole)
+    except (ValueError, IndexError, RecursionError):
+        return None  # another encoding
+    now: dict[str, tuple[Any, Any]] = {
+        key: (getattr(was.counters, name), getattr(state, name)) for key, name in _COUNTED.items()
+    }
+    now |= {"disabled": (was.job.disabled, job.disabled), "schedule": (was.job.schedule, schedule)}
+    changes = {key: _value(new) for key, (old, new) in now.items() if old != new and new is not None}
+    added = "".join(f",{string_json(key)}:{value}" for key, value in changes.items() if key not in spans)
+    end = whole.rindex("}")
+    whole = whole[:end] + (added if spans else added[1:]) + whole[end:]
+    for key in sorted(changes.keys() & spans.keys(), key=lambda key: spans[key], reverse=True):
+        first, last = spans[key]
+        whole = whole[:first] + changes[key] + whole[last:]
+    return clean(whole)
+
+
+# What runs change of a job, besides its schedule and `disabled`: the document's keys, and our names.
+_COUNTED = {
+    "successCount": "success_count",
+    "errorCount": "error_count",
+    "lastSuccess": "last_success",
+    "lastError": "last_error",
+    "errorsSinceLastSuccess": "errors_since_last_success",
+}
+_BLANK = re.compile(r"[ \t\r\n]*")
+
+
+def _members(text: str) -> dict[str, tuple[int, int]]:
+    """Return where the values of an object lie; of a key that was given twice the last, for that one counts."""
+
+    def skip(at: int) -> int:
+        found = _BLANK.match(text, at)
+        return found.end() if found else at
+
+    decoder, found = json.JSONDecoder(), dict[str, tuple[int, int]]()
+    at = skip(text.index("{") + 1)
+    while text[at] != "}":
+        key, at = decoder.raw_decode(text, at)
+        first = skip(skip(at) + 1)  # behind the colon
+        _, last = decoder.raw_decode(text, first)
+        found[key] = (first, last)
+        at = skip(last)
+        if text[at] == ",":
+            at = skip(at + 1)
+    return found
+
+
+def _value(value: Any) -> str:
+    return string_json(value) if isinstance(value, str) else _plain(value)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -28,6 +28,7 @@ class Snapshot:
     """All that the engine needs to go on where the last leader stopped.
 
     `counters` are of jobs without a state that someone else has written: what their documents say of their past.
+    `pending` are the ids of tasks that a Chronos 2 had made and not started; Delete("pending", id) ends that.
     """
 
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Snapshot:
     outbox: dict[int, HistoryRecord] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
     counters: dict[str, Counters] = field(default_factory=dict)
+    pending: tuple[str, ...] = ()
 
 
 class JobStore(Protocol):

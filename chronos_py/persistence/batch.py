@@ -19,12 +19,13 @@ def _per_kind() -> dict[Kind, Any]:
 class Batch:
     """To be made durable together: first the deletes, then the puts. No key is in both.
 
-    Outbox records up to number `outbox_up_to` go, but for those in `puts`.
+    Outbox records up to number `outbox_up_to` go, but for those in `puts`; so do the tasks `pending` of a Chronos 2.
     """
 
     puts: dict[Kind, dict[str | int, Any]] = field(default_factory=_per_kind)
     deletes: dict[Kind, dict[str | int, None]] = field(default_factory=_per_kind)
     outbox_up_to: int | None = None
+    pending: list[str] = field(default_factory=list)
 
 
 def settle(changes: Iterable[Change]) -> Batch:
@@ -32,6 +33,9 @@ def settle(changes: Iterable[Change]) -> Batch:
     batch = Batch()
     for change in changes:
         kind, key = change.kind, change.key
+        if kind == "pending":
+            batch.pending.append(str(key))
+            continue
         puts = batch.puts[kind]
         if isinstance(change, Put):
             puts[key] = change.value

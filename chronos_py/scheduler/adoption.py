@@ -4,6 +4,9 @@ They appear when the job store is older than the cluster (restored from a copy, 
 A task belongs to a run that our store has lost when its job exists and the time in its id is later than any that the
 store gave to a task of that job; it becomes a run again. One with an earlier time is an attempt that was given up:
 its run is accounted for, so the task is stopped. Tasks whose ids are not a Chronos's are left alone.
+
+A job that was taken over brings no ids along: whatever was launched before is its own, however many runs of ours came
+after it, unless it is an earlier attempt of a run that is under way.
 """
 
 from __future__ import annotations
@@ -47,11 +50,16 @@ class Adoption:
         entry = self.book.jobs.get(task.job)
         if self.book.policy.unknown_tasks == "kill" or entry is None or news.state not in LIVE:
             return "stop"
-        return "adopt" if self._is_lost(entry, task.millis) else "stop"
+        return "adopt" if self._is_lost(entry, task) else "stop"
 
-    def _is_lost(self, entry: Entry, stamp: Millis) -> bool:
-        last = _last_id(entry.state)
+    def _is_lost(self, entry: Entry, task: TaskId) -> bool:
+        last, stamp = _last_id(entry.state), task.millis
+        under_way = (self.book.runs[number] for number in entry.active)
+        if any(run.stamp == stamp and run.attempt > task.attempt for run in under_way):
+            return False
         found = self._found.get(entry.job.name)
+        if entry.state.taken_over and stamp <= entry.state.taken_over:
+            return found is None or stamp not in found.stamps
         if found is None:
             return stamp > last
         if stamp in found.stamps:
@@ -70,6 +78,8 @@ class Adoption:
         if index is not None:
             trigger = Trigger.SCHEDULE
             self.releaser.claim(entry, index, now, number)
+        elif task.millis <= entry.state.taken_over and entry.job.schedule is not None:
+            trigger = Trigger.SCHEDULE  # most likely: the schedule had moved on when the task was launched
         run = Run(
             id=number,
             job=task.job,

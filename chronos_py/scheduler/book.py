@@ -232,6 +232,10 @@ class Book:
     def forget_records(self, up_to: int) -> None:
         self._changes[("outbox-delete", 0)] = Delete("outbox", up_to)
 
+    def forget_pending(self, task_id: str) -> None:
+        """Note that what became of a task of Chronos 2 is stored now."""
+        self._changes[("pending", task_id)] = Delete("pending", task_id)
+
     def keep_counters(self) -> None:
         """Store the counters though none has changed: where they are missing later, they were lost."""
         self._counted = True

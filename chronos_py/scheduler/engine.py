@@ -6,7 +6,7 @@ recorded trace can be replayed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +53,7 @@ from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.quotas import Gate
 from chronos_py.scheduler.reconcile import Reconciler
 from chronos_py.scheduler.release import Releaser
+from chronos_py.scheduler.takeover import take_pending
 from chronos_py.scheduler.tasks import build_task
 from chronos_py.scheduler.watchdogs import Watchdogs
 from chronos_py.scheduler.why import quota_forms, why
@@ -85,7 +86,7 @@ class Engine:
 
     def load(
         self, jobs: Mapping[str, Job], states: Mapping[str, JobState], runs: Mapping[int, Run], meta: Mapping[str, Any],
-        outbox: Mapping[int, Any], now: Millis,
+        outbox: Mapping[int, Any], now: Millis, pending: Iterable[str] = (),
     ) -> None:  # fmt: skip
         """Take over what the store holds, gaps included: a missing state or parent, a run whose job is gone."""
         book, counters = self.book, valid_counters(meta)
@@ -100,7 +101,10 @@ class Engine:
         for name, job in sorted(jobs.items(), key=lambda item: states[item[0]].sequence if item[0] in states else 0):
             self.at_work, state = name, states.get(name)
             if state is None:
-                state = JobState(sequence=book.number_job(), version=book.number_run(), anchor=now)
+                state = JobState(
+                    sequence=book.number_job(), version=book.number_run(), anchor=now, taken_over=now,
+                    last_scheduled_id=now, last_other_id=now,  # the ids up to now are another's, or were lost
+                )  # fmt: skip
             if state.edges or job.parents:
                 state = replace(state, edges=reparented(state.edges, job.parents or ()))
             entry = Entry(job, state)
@@ -117,6 +121,8 @@ class Engine:
             self.at_work = run.id
             if run.id not in book.aside:
                 self._restore(run)
+        self.at_work = None
+        take_pending(book, pending, now)
         for name, entry in book.jobs.items():
             self.at_work = name
             self.releaser.settle(entry, now)

@@ -23,7 +23,7 @@ from chronos_py.scheduler.constraints import relative
 from chronos_py.scheduler.period import parse_period
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.quotas import quotas_of
-from chronos_py.scheduler.schedule import parse_schedule
+from chronos_py.scheduler.schedule import check_schedule, parse_schedule
 from chronos_py.scheduler.tasks import amounts
 
 _UNITS: dict[str, Millis] = {
@@ -77,6 +77,7 @@ class Releaser:
                 schedule = parse_schedule(
                     job.schedule, job.schedule_zone, default_zone=policy.default_zone, strict_zone=False
                 )
+                check_schedule(schedule, entry.state.anchor)  # Chronos takes some that would never let go of us
                 entry.occurrences = schedule.anchored(entry.state.anchor)
         except ValueError as error:
             entry.broken = str(error)

@@ -38,6 +38,9 @@ def why(book: Book, placing: Placing, number: int) -> Waiting | None:
     if run.on_agent:
         return _on_agent(run)
     if run.phase is Phase.RETRYING:
+        if run.attempt == 0:
+            text = "was taken over and waits for its time"
+            return Waiting(Cause.RETRY_DELAY, text, {"notBefore": run.not_before})
         return Waiting(Cause.RETRY_DELAY, "waits for the retry's delay to pass", {"notBefore": run.not_before})
     if run.phase is Phase.REPORTING:
         return Waiting(Cause.RESULT_AWAITED, "its task has ended; the program has yet to report the result")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import given
 from chronos_py.errors import BadDocument, InvalidInput
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.job import JobState
-from chronos_py.model.stored import read_stored, stored_document
+from chronos_py.model.stored import amended, read_stored, stored_document
 from tests.builders import a_job
 from tests.fakes import NEW_YEAR
 from tests.model.documents import SCHEDULED_2, SCHEDULED_3, compact
@@ -81,3 +83,44 @@ def test_a_constraint_of_no_meaning_is_an_error_and_not_dropped():
 def test_a_pattern_that_cannot_be_used_is_kept(pattern):
     document = json.dumps({"name": "a", "schedule": "R1//P1D", "constraints": [["rack", "LIKE", pattern]]})
     assert reread(document).job.constraints[0].value == pattern
+
+
+# --- a document that someone else wrote
+
+
+def changed(text: str, schedule: str | None = None, **state: Any) -> str | None:
+    """Return the document after runs have changed the job's state and schedule."""
+    was = read_stored(text, JobDefaults(), 0)
+    counted = {name: getattr(was.counters, name) for name in was.counters.__slots__}
+    job = was.job
+    if "disabled" in state:
+        job = replace(job, disabled=state.pop("disabled"))
+    return amended(text.encode(), was, job, JobState(**(counted | state)), schedule or job.schedule)
+
+
+AWKWARD = [
+    '{"name":"a","schedule":"R//P1D"}',
+    ' {\n "name" : "a",\t"schedule" :"R//P1D", "successCount" : "7" , "x":{"successCount":1,"y":["}",{}]}}\n',
+    '{"name":"\\u0061}\\"{","schedule":"R//P1D","successCount":1,"successCount":2,"disabled":0,"lastError":null}',
+    '{"schedule":"R//P1D","command":"ä\\/ö \\ud83d\\ude00","name":"a","a\\"b":1e3}',
+]
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_a_document_stays_as_it_is_when_nothing_ran(text: str):
+    assert changed(text) == text
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_only_what_ran_changes_in_a_document(text: str):
+    new = changed(text, "R/2026-01-02T00:00:00.000Z/P1D", success_count=9, last_success="now", disabled=True)
+    assert new is not None
+    before, after = json.loads(text), json.loads(new)
+    ran = {"schedule": "R/2026-01-02T00:00:00.000Z/P1D", "successCount": 9, "lastSuccess": "now", "disabled": True}
+    assert after == before | ran
+    assert list(after)[: len(before)] == list(before)
+
+
+def test_a_job_that_is_another_one_by_now_has_no_place_in_the_old_document():
+    was = read_stored(AWKWARD[0], JobDefaults(), 0)
+    assert amended(AWKWARD[0].encode(), was, replace(was.job, command="b"), JobState(), "R//P1D") is None

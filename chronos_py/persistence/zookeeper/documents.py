@@ -9,11 +9,14 @@ from typing import Any
 
 from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput
-from chronos_py.model.documents import JobDefaults
+from chronos_py.model.documents import JobDefaults, Read
 from chronos_py.model.job import Counters, Job, JobState
 from chronos_py.model.stored import read_stored, stored_document
 from chronos_py.persistence.codec import BadRecord
 from chronos_py.persistence.zookeeper.entry import Entry, decode_entry, encode_entry, encode_framework_id
+from chronos_py.persistence.zookeeper.form import Form
+from chronos_py.persistence.zookeeper.image import Mark
+from chronos_py.persistence.zookeeper.layout import JOB_PREFIX
 
 ScheduleText = Callable[[Job, JobState], str | None]  # what is left of a job's schedule, as Chronos would keep it
 
@@ -34,17 +37,28 @@ def as_sent(job: Job, state: JobState) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable about to be written. `digest`, good in this process only, tells whether the value is another one."""
+    """A variable about to be written. `digest`, good in this process only, tells whether the value is another one;
+    `form` is that of a job's document where it is not ours."""
 
     name: str
     uuid: str
     data: bytes
     digest: int
+    form: Form | None = None
+
+    def mark(self, version: int) -> Mark:
+        """Return what the index keeps of it when its node gets this version."""
+        return Mark(self.uuid, version, self.form is not None)
 
 
-def job_variable(job: Job, state: JobState, text: ScheduleText) -> Variable:
-    """Raises BadRecord for a job that has no place in a request."""
-    return _variable(f"J_{job.name}", stored_document(job, state, text(job, state)).encode("utf-8"))
+def job_variable(job: Job, state: JobState, text: ScheduleText, form: Form | None = None) -> Variable:
+    """Return a job's variable, in the form that it has where that still says what the job is. Raises BadRecord for one
+    that has no place in a request."""
+    schedule = text(job, state)
+    amended = form.amended(job, state, schedule) if form else None
+    if amended is not None:
+        return replace(_variable(f"J_{job.name}", amended.value), form=amended)
+    return _variable(f"J_{job.name}", stored_document(job, state, schedule).encode("utf-8"))
 
 
 def framework_variable(name: str, framework_id: str) -> Variable:
@@ -76,17 +90,17 @@ def read_variable(name: str, data: bytes) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A job as someone else wrote it. `state` None: its schedule is another one, and starts anew with `counters`."""
+    """A job as someone else wrote it, and as it was `read`. `state` None: its schedule is another one, and starts anew
+    with the counters that were read."""
 
     job: Job
-    counters: Counters
     state: JobState | None
-    uuid: str = ""  # of its variable
+    read: Read
+    uuid: str  # of its variable
 
 
 def read_foreign(
-    name: str,
-    value: bytes,
+    entry: Entry,
     job: Job | None,
     state: JobState | None,
     text: ScheduleText,
@@ -95,18 +109,19 @@ def read_foreign(
 ) -> Foreign:
     """Read the document of a job; `job` and `state` are what we knew of it. What Chronos cannot keep stays ours.
     Raises BadRecord."""
+    name, uuid = entry.name.removeprefix(JOB_PREFIX), entry.uuid.hex()
     try:
-        read = read_stored(value, defaults, now)
+        read = read_stored(entry.value, defaults, now)
     except (InvalidInput, UnicodeDecodeError) as error:
         raise BadRecord("", str(error)[:500]) from None
     if read.job.name != name:
         raise BadRecord("name", f"is {read.job.name[:200]!r} in the document of {name[:200]!r}")
     if job is None:
-        return Foreign(read.job, read.counters, None)
+        return Foreign(read.job, None, read, uuid)
     kept = {field: getattr(job, field) for field in _OURS if getattr(read.job, field) == _DEFAULTS[field]}
     theirs = replace(read.job, **kept)
     if state is None:
-        return Foreign(theirs, read.counters, None)
+        return Foreign(theirs, None, read, uuid)
     shown = text(job, state)
     if (theirs.schedule, theirs.schedule_zone, theirs.parents is None) == (
         shown,
@@ -114,5 +129,8 @@ def read_foreign(
         job.parents is None,
     ):
         changed = {field.name: getattr(read.counters, field.name) for field in fields(Counters)}
-        return Foreign(replace(theirs, schedule=job.schedule), read.counters, replace(state, **changed))
-    return Foreign(theirs, read.counters, None)
+        # Their task ids went up to now, and we do not know which.
+        last = max(now, state.last_scheduled_id, state.last_other_id)
+        state = replace(state, **changed, taken_over=now, last_scheduled_id=last, last_other_id=last)
+        return Foreign(replace(theirs, schedule=job.schedule), state, read, uuid)
+    return Foreign(theirs, None, read, uuid)

@@ -17,17 +17,19 @@ from chronos_py.persistence.zookeeper.texts import Line, page_line
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How a variable of Chronos was left: its uuid in 32 hexadecimal digits, its node's version."""
+    """How a variable of Chronos was left: its uuid in 32 hexadecimal digits, its node's version, and whether the
+    document's form is not ours; that is an asterisk behind the uuid where it is stored."""
 
     uuid: str
     version: int
+    foreign: bool = False
 
 
 class Unread(bytes):
     """The bytes of a value that could not be read: kept as they are."""
 
 
-_MARK = re.compile(rb'\["([0-9a-f]{32})",(\d{1,10})\]')
+_MARK = re.compile(rb'\["([0-9a-f]{32})(\*?)",(\d{1,10})\]')
 
 
 class Image:
@@ -51,6 +53,16 @@ class Image:
         """Return how we left a variable, None when there is none of ours."""
         value = self._shards["node"][shard_of(name)].get(name)
         return value if isinstance(value, Mark) else None
+
+    def uuid(self, name: str) -> str:
+        """Return the uuid with which we left a variable; empty: none."""
+        mark = self.mark(name)
+        return mark.uuid if mark else ""
+
+    def is_foreign(self, name: str) -> bool:
+        """Tell whether a variable has the form of someone else."""
+        mark = self.mark(name)
+        return mark is not None and mark.foreign
 
     def items(self, kind: RecordKind) -> Iterator[tuple[Any, Any]]:
         for shard in self._shards[kind]:
@@ -103,7 +115,7 @@ def read_value(kind: RecordKind, key: Key, value: bytes, unknown: set[str]) -> A
         match = _MARK.fullmatch(value)
         if match is None:
             raise BadRecord("", f"is no uuid and version: {value[:60]!r}")
-        return Mark(match[1].decode(), int(match[2]))
+        return Mark(match[1].decode(), int(match[3]), bool(match[2]))
     noun = decode_value(kind, key, value, unknown)
     return value if kind == "meta" else noun
 
@@ -113,5 +125,5 @@ def write_value(kind: RecordKind, key: Key, value: Any) -> bytes:
     if isinstance(value, bytes):  # of meta, or unread
         return bytes(value)
     if kind == "node":
-        return f'["{value.uuid}",{value.version}]'.encode()
+        return f'["{value.uuid}{"*" if value.foreign else ""}",{value.version}]'.encode()
     return encode_value(kind, key, value)

@@ -86,10 +86,11 @@ Operation = Check | Create | Write | Remove
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A node that was read; `version` counts its writes from 0."""
+    """A node that was read; `version` counts its writes from 0, `changed` is the transaction of the last one."""
 
     data: bytes
     version: int
+    changed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ class Keeper:
 
         def found(answer: Any) -> Found:
             data, stat = answer
-            return Found(data or b"", stat.version)
+            return Found(data or b"", stat.version, stat.mzxid)
 
         return self._ask("get_async", paths, found, window)
 
@@ -185,6 +186,14 @@ class Keeper:
         if isinstance(names, Exception):
             raise Refused(0, names, path) from names
         return sorted(names)
+
+    def acls(self, paths: Iterable[str], window: int = WINDOW) -> Iterator[tuple[str, list[ACL] | Exception]]:
+        """Yield who may do what with each node, or why that cannot be read. Raises StoreUnavailable."""
+
+        def acl(answer: Any) -> list[ACL]:
+            return list(answer[0])
+
+        return self._ask("get_acls_async", paths, acl, window)
 
     def one(self, path: str) -> Found:
         """Return what a node holds. Raises Refused, StoreUnavailable."""

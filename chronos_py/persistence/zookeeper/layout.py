@@ -2,6 +2,7 @@
 
     <root>/state/J_<name>              a job, exactly as Chronos keeps it
     <root>/state/frameworkId           the framework's id, likewise
+    <root>/state/T_<task id>           a task that a Chronos 2 had yet to start; we make no such nodes
     <root>/x/format                    the version of what lies below x
     <root>/x/epoch                     its ZooKeeper version is the epoch: each new leader writes it once
     <root>/x/log                       data: the first turn that counts
@@ -9,7 +10,7 @@
     <root>/x/pages/<kind>/<shard>.<turn>.<part>   all records of a shard as of that turn
     <root>/x/quarantine/<digest>       what we could not read, or others wrote, before we overwrote it
 
-Chronos looks at the first two only. A kind has SHARDS shards, so no listing below x grows with what is stored.
+Chronos looks at the first three only. A kind has SHARDS shards, so no listing below x grows with what is stored.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ FORMAT = b"1"
 SHARDS = 256
 RANGE_BITS = 6  # so many consecutive numbers share a shard: runs that change together lie together
 JOB_PREFIX = "J_"
+TASK_PREFIX = "T_"  # Chronos 2 only
 FRAMEWORK_ID = "frameworkId"
 
 RecordKind = Literal["job", "state", "run", "meta", "outbox", "node"]  # node: which uuid we last gave a state node

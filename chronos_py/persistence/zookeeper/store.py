@@ -50,11 +50,12 @@ from chronos_py.persistence.zookeeper.keeper import (
     Unsure,
     Write,
 )
+from chronos_py.persistence.zookeeper.known import Known
 from chronos_py.persistence.zookeeper.layout import FORMAT, layout_of
 from chronos_py.persistence.zookeeper.pages import LOG_TURNS, tidy
 from chronos_py.persistence.zookeeper.reading import Holdings, read_holdings
 from chronos_py.persistence.zookeeper.variables import Surveyor
-from chronos_py.persistence.zookeeper.writing import MARGIN, Draft, Known, draft, plan
+from chronos_py.persistence.zookeeper.writing import MARGIN, Draft, draft, plan
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +98,7 @@ class ZooKeeperJobStore:
         self._epoch = 0
         self._held: Holdings | None = None  # None: has to be read
         self._known = Known()
+        self._tasks: tuple[str, ...] = ()  # of a Chronos 2, to be taken over
         self._asides = 0
 
     # --- the protocol
@@ -123,8 +125,8 @@ class ZooKeeperJobStore:
         """See JobStore. Once an epoch is open, what others have written meanwhile is made ours."""
         with self._lock, _no_collection():
             held = self._read()
-            counters = {name: theirs.counters for name, theirs in self._known.pending.items()}
-            snapshot = Snapshot(quarantined=held.quarantined, counters=counters)
+            counters = {name: theirs.read.counters for name, theirs in self._known.pending.items()}
+            snapshot = Snapshot(quarantined=held.quarantined, counters=counters, pending=self._tasks)
             places: dict[Kind, dict[Any, Any]] = {
                 "job": snapshot.jobs, "state": snapshot.states, "run": snapshot.runs, "outbox": snapshot.outbox,
             }  # fmt: skip
@@ -198,7 +200,7 @@ class ZooKeeperJobStore:
         self._held = None
         held = read_holdings(self._keeper, self._layout)
         survey = self._surveyor.survey(self._keeper, held)
-        self._known = survey.known
+        self._known, self._tasks = survey.known, survey.pending
         self._asides = self._count_asides() if self._epoch else 0
         self._held = held
         turn = survey.turn
@@ -311,9 +313,16 @@ class ZooKeeperJobStore:
         if variable is None:
             known.versions.pop(name, None)
             known.digests.pop(name, None)
+            known.forms.pop(name, None)
+            known.uuids.pop(name, None)
         else:
+            known.uuids.pop(name, None)
             known.versions[name] = known.versions.get(name, -1) + 1
             known.digests[name] = variable.digest
+            if variable.form is not None:
+                known.forms[name] = variable.form
+            else:
+                known.forms.pop(name, None)
 
     def _is_there(self, node: Create) -> bool:
         try:

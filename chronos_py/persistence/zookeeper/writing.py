@@ -10,30 +10,14 @@ from typing import Any, cast
 from chronos_py.model.job import Job, JobState
 from chronos_py.persistence.batch import Batch
 from chronos_py.persistence.codec import BadRecord, dump, encode_value
-from chronos_py.persistence.zookeeper.documents import Foreign, ScheduleText, Variable, framework_variable, job_variable
+from chronos_py.persistence.zookeeper.documents import ScheduleText, Variable, framework_variable, job_variable
 from chronos_py.persistence.zookeeper.image import Image, Mark, Unread, write_value
 from chronos_py.persistence.zookeeper.keeper import OPERATION, PACKET, PART, Create
-from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, Layout, RecordKind, fits
+from chronos_py.persistence.zookeeper.known import Known
+from chronos_py.persistence.zookeeper.layout import FRAMEWORK_ID, JOB_PREFIX, TASK_PREFIX, Layout, RecordKind, fits
 from chronos_py.persistence.zookeeper.texts import delete_line, join, pieces, put_line
 
 MARGIN = 4_000  # bytes of a request for what guards it
-
-
-@dataclass(slots=True)
-class Known:
-    """What we know of Chronos's nodes: by name the version (missing: there is no node), and the digest of the value.
-
-    `frozen` ones may not be written by us. `pending` are jobs that someone else has written and whose schedule starts
-    anew: they become ours with the state that is committed for them, so that their counters cannot be lost.
-    `children` counts how often a node has come or gone in their directory, as far as all of that is ours; None when
-    there is something else, or something that cannot be read.
-    """
-
-    versions: dict[str, int] = field(default_factory=dict)
-    digests: dict[str, int] = field(default_factory=dict)
-    frozen: set[str] = field(default_factory=set)
-    pending: dict[str, Foreign] = field(default_factory=dict)
-    children: int | None = None
 
 
 @dataclass(slots=True)
@@ -82,12 +66,17 @@ def draft(batch: Batch, image: Image, known: Known, text: ScheduleText) -> Draft
     touched = {key for kind in ("job", "state") for changes in (batch.puts, batch.deletes) for key in changes[kind]}
     turn.jobs = cast(set[str], touched)
     for name in sorted(turn.jobs):
-        if name in known.pending and name not in batch.puts["job"] and name not in batch.deletes["job"]:
-            turn.put("job", name, known.pending[name].job)
-            node = f"{JOB_PREFIX}{name}"
-            if node in known.frozen:  # it stays as it is, and is no news the next time
-                turn.put("node", node, Mark(known.pending[name].uuid, known.versions.get(node, 0)))
+        if name in known.pending and name not in batch.deletes["job"]:
+            theirs, node = known.pending[name], f"{JOB_PREFIX}{name}"
+            if name not in batch.puts["job"]:
+                turn.put("job", name, theirs.job)
+            # As it is, it is no news the next time; should it be written with this turn, another mark follows.
+            turn.put("node", node, Mark(theirs.uuid, known.versions.get(node, 0), foreign=True))
         _job(turn, batch, image, known, text, name)
+    for task in batch.pending:
+        node = f"{TASK_PREFIX}{task}"
+        if node in known.versions and node not in known.frozen:
+            turn.variables[node] = None
     if "framework_id" in batch.puts["meta"] or "framework_id" in batch.deletes["meta"]:
         _framework(turn, batch, image, known)
     return turn
@@ -100,11 +89,11 @@ def _job(turn: Draft, batch: Batch, image: Image, known: Known, text: ScheduleTe
     job = None if name in batch.deletes["job"] else batch.puts["job"].get(name, image.get("job", name))
     if not isinstance(job, Job):  # deleted, never there, or unread: then Chronos's node is left alone
         if name in batch.deletes["job"]:
-            _drop(turn, image, node)
+            _drop(turn, image, known, node)
         return
     state = JobState() if name in batch.deletes["state"] else batch.puts["state"].get(name, image.get("state", name))
     try:
-        variable = job_variable(job, state if isinstance(state, JobState) else JobState(), text)
+        variable = job_variable(job, state if isinstance(state, JobState) else JobState(), text, known.forms.get(node))
     except BadRecord as error:
         raise error.within(f"job {name}") from None
     _replace(turn, image, known, variable)
@@ -117,19 +106,20 @@ def _framework(turn: Draft, batch: Batch, image: Image, known: Known) -> None:
     if isinstance(value, str) and value:
         _replace(turn, image, known, framework_variable(FRAMEWORK_ID, value))
     else:
-        _drop(turn, image, FRAMEWORK_ID)
+        _drop(turn, image, known, FRAMEWORK_ID)
 
 
 def _replace(turn: Draft, image: Image, known: Known, variable: Variable) -> None:
     name = variable.name
-    if image.mark(name) and known.digests.get(name) == variable.digest:
+    ours = image.mark(name) is not None or name.removeprefix(JOB_PREFIX) in known.pending
+    if ours and known.digests.get(name) == variable.digest:
         return  # the same bytes but for the uuid
     turn.variables[name] = variable
-    turn.put("node", name, Mark(variable.uuid, known.versions.get(name, -1) + 1))
+    turn.put("node", name, variable.mark(known.versions.get(name, -1) + 1))
 
 
-def _drop(turn: Draft, image: Image, name: str) -> None:
-    if image.mark(name):
+def _drop(turn: Draft, image: Image, known: Known, name: str) -> None:
+    if image.mark(name) or name.removeprefix(JOB_PREFIX) in known.pending:
         turn.variables[name] = None
         turn.delete(image, "node", name)
 
@@ -159,23 +149,24 @@ def plan(turn: Draft, number: int, layout: Layout, image: Image, known: Known) -
     """Return how to write a turn."""
     come_or_go = sum((variable is None) == (name in known.versions) for name, variable in turn.variables.items())
     children = None if known.children is None else known.children + come_or_go
-    name, token = f"{layout.log}/{number:010}", token_hex(4)
+    end, token = f"{layout.log}/{number:010}", token_hex(4)
     groups = _groups(turn, layout)
     body = join(turn.lines)
     room = PACKET - MARGIN - len(body) - sum(map(len, turn.variables))
     together = groups[0] if len(groups) == 1 and _size(turn, layout, groups[0]) <= room and len(body) <= PART else []
     after = [] if together else groups
     if after:
-        body = join([*turn.lines, *(was_line(entry, image.mark(entry)) for group in after for entry in group)])
+        names = (name for group in after for name in group)
+        body = join([*turn.lines, *(was_line(name, known.uuids.get(name) or image.uuid(name)) for name in names)])
     head = {"turn": number, "id": token} | ({} if after or children is None else {"children": children})
     first, *others = pieces(head, body, PART)
-    parts = [Create(f"{name}-{token}-{at}", piece) for at, piece in enumerate(others)]
-    return Plan(number, parts, Create(name, first), together, after, len(body), children)
+    parts = [Create(f"{end}-{token}-{at}", piece) for at, piece in enumerate(others)]
+    return Plan(number, parts, Create(end, first), together, after, len(body), children)
 
 
-def was_line(name: str, mark: Mark | None) -> bytes:
+def was_line(name: str, uuid: str) -> bytes:
     """Return the line that tells which uuid a variable had before this turn, empty: there was none."""
-    return b"=" + dump([name, mark.uuid if mark else ""])
+    return b"=" + dump([name, uuid])
 
 
 def _size(turn: Draft, layout: Layout, names: Sequence[str]) -> int:

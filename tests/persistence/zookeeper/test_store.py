@@ -289,10 +289,8 @@ def test_jobs_that_chronos_has_written_meanwhile_are_taken_over(client: KazooCli
         del theirs[field]
     client.set(f"{root}/state/J_a", variable("a", json.dumps(theirs)))
     client.delete(f"{root}/state/J_gone")
-    client.create(
-        f"{root}/state/J_new",
-        variable("new", '{"name":"new","command":"c","schedule":"R3//PT5M","errorCount":"2","someday":[1]}'),
-    )
+    new = variable("new", '{"name":"new","command":"c","schedule":"R3//PT5M","errorCount":"2","someday":[1]}')
+    client.create(f"{root}/state/J_new", new)
     epoch = store.open_epoch()
     snapshot = store.load()
     assert snapshot.quarantined == []
@@ -310,9 +308,20 @@ def test_jobs_that_chronos_has_written_meanwhile_are_taken_over(client: KazooCli
     later = opened().load()
     assert (later.jobs, later.counters) == (snapshot.jobs, {})
     assert later.states["new"] == JobState(error_count=2, sequence=5)
-    assert document(client, root, "new")["someday"] == [1]
+    assert client.get(f"{root}/state/J_new")[0] == new  # it says all of that already
     kept = [client.get(f"{root}/x/quarantine/{name}")[0] for name in client.get_children(f"{root}/x/quarantine")]
     assert any(b'"gone"' in text for text in kept)
+
+
+def test_a_job_of_others_can_be_deleted_before_it_has_a_state(client: KazooClient, root: str, opened: Open) -> None:
+    store = opened()
+    store.open_epoch()
+    client.create(f"{root}/state/J_a", variable("a", '{"name":"a","schedule":"R3//PT5M"}'))
+    epoch = store.open_epoch()
+    assert "a" in store.load().jobs
+    store.commit(epoch, [Delete("job", "a")])
+    assert client.get_children(f"{root}/state") == []
+    assert not opened().load().jobs
 
 
 def test_a_changed_schedule_starts_anew(client: KazooClient, root: str, opened: Open) -> None:
