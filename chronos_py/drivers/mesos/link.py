@@ -98,6 +98,7 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
         self._changed = threading.Event()
         self._stream: EventStream | None = None
         self._thread: threading.Thread | None = None
+        self._chance = random.Random()
         self._usurped = False
         self._given_up = ""  # why we ended the stream ourselves
         self._strange = 0  # events that nobody knows
@@ -172,7 +173,7 @@ class Link(MesosSchedulerDriver):  # type: ignore[misc]  # pymesos has no types
                 back_off = FIRST_BACK_OFF_S
             elif self.state.subscriptions > subscriptions or self._usurped:
                 self._changed.clear()  # a master that takes subscriptions and nothing else is not asked all the time
-            pause = USURPED_S if self._usurped else back_off * random.uniform(0.5, 1)
+            pause = USURPED_S if self._usurped else back_off * self._chance.uniform(0.5, 1)
             back_off = min(back_off * 2, self._longest_back_off)
             if not self._stopping.is_set():
                 self._changed.wait(pause)
