@@ -11,7 +11,7 @@ from kazoo.client import KazooClient
 
 from chronos_py.errors import StaleLeader, StoreUnavailable
 from chronos_py.loading import schedule_text
-from chronos_py.model.job import CatchUp, Counters, Job, JobState
+from chronos_py.model.job import CatchUp, Counters, Job, JobState, Pair
 from chronos_py.model.messages import Change, Delete, Put
 from chronos_py.persistence.codec import BadRecord
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore, pages
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.external
 
 Open = Callable[..., ZooKeeperJobStore]
 UTC_HOURLY = "R/2026-01-01T00:00:00.000Z/PT1H"
+LABELS = (Pair("team", "x"),)
 
 
 # --- nodes
@@ -279,13 +280,13 @@ def test_a_store_that_lacks_a_part_is_not_taken_for_an_empty_one(
 
 def test_jobs_that_chronos_has_written_meanwhile_are_taken_over(client: KazooClient, root: str, opened: Open) -> None:
     store = opened()
-    job = Job(name="a", schedule=UTC_HOURLY, priority=7, catch_up=CatchUp.ALL)
+    job = Job(name="a", schedule=UTC_HOURLY, priority=7, catch_up=CatchUp.ALL, labels=LABELS, start_within=9.0)
     state = JobState(sequence=4, version=9, success_count=1, next_index=3, advanced=False)
     puts = [Put("job", name, Job(name=name, schedule=UTC_HOURLY)) for name in ("gone", "same")]
     store.commit(store.open_epoch(), [Put("job", "a", job), Put("state", "a", state), *puts])
     # Chronos counts a success, drops what it does not know, deletes a job, makes one, changes a schedule
     theirs = document(client, root, "a") | {"successCount": 8, "lastSuccess": "2026-01-02T00:00:00.000Z"}
-    for field in ("priority", "catchUp"):
+    for field in ("priority", "catchUp", "labels", "startWithin"):
         del theirs[field]
     client.set(f"{root}/state/J_a", variable("a", json.dumps(theirs)))
     client.delete(f"{root}/state/J_gone")
@@ -295,7 +296,7 @@ def test_jobs_that_chronos_has_written_meanwhile_are_taken_over(client: KazooCli
     snapshot = store.load()
     assert snapshot.quarantined == []
     assert sorted(snapshot.jobs) == ["a", "new", "same"]
-    assert snapshot.jobs["a"].priority == 7
+    assert (snapshot.jobs["a"].priority, snapshot.jobs["a"].labels, snapshot.jobs["a"].start_within) == (7, LABELS, 9.0)
     assert snapshot.jobs["a"].catch_up is CatchUp.ALL
     assert snapshot.states["a"].success_count == 8
     assert (snapshot.states["a"].version, snapshot.states["a"].next_index) == (9, 3)
