@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Generator
 
+import kazoo.client
+import kazoo.protocol.connection
+import kazoo.retry
 import pytest
 from hypothesis import settings
+
+# A client of ZooKeeper that still looks for its servers draws random numbers, from threads of its own; hypothesis will
+# not have the common ones moved while it draws. So kazoo gets some of its own.
+for module in (kazoo.client, kazoo.retry, kazoo.protocol.connection):
+    if getattr(module, "random", None) is random:
+        module.random = random.Random()
 
 settings.register_profile("steady", deadline=None, print_blob=True)  # a slow machine is no bug
 settings.load_profile("steady")
