@@ -61,6 +61,8 @@ from chronos_py.scheduler.why import quota_forms, why
 LARGEST_COUNTER = 2**62
 PLACED_PER_TURN = 5000
 LAUNCHES_PER_TURN = 500  # a bigger crowd is launched over several turns, so that requests are answered between them
+SHARED_PER_TURN = 350  # the same where others wait for the offers that we hold meanwhile
+CROWD = 1000  # waiting runs on a shared cluster from which on each offer is used as far as it goes
 IN_SIGHT = 200  # timers that are looked at for work to come
 
 
@@ -78,6 +80,7 @@ class Engine:
         self.picky: dict[int, Millis] = {}  # retries that wait for another agent, until when
         self.driver_ready = False
         self.crowd = False  # more wait than one turn's launches can take
+        self.per_turn = LAUNCHES_PER_TURN if self.book.policy.offers.keep else SHARED_PER_TURN
         self.preemption = Preemption(self.book)
         self.watchdogs = Watchdogs()
         self.at_work: str | int | None = None  # the job or run that is looked after by itself, not for an event
@@ -335,9 +338,8 @@ class Engine:
             return set()
         stuck: set[Shape] = set()
         down, leaving = self.loop.maintenance(now)
-        most = LAUNCHES_PER_TURN if self.crowd else 2 * LAUNCHES_PER_TURN
-        self.crowd = not self.loop.policy.keep and len(book.queue) > most
-        limit = PLACED_PER_TURN if self.crowd else LAUNCHES_PER_TURN
+        self.crowd = not self.loop.policy.keep and len(book.queue) > (self.per_turn if self.crowd else CROWD)
+        limit = PLACED_PER_TURN if self.crowd else self.per_turn
 
         def requests(stuck: set[Shape], among: Collection[Shape] | None = None) -> Iterator[Request]:
             found = (
@@ -416,12 +418,12 @@ class Engine:
             by_place.setdefault(where, []).append(request.run)
         chosen, count = [], 0
         for where, runs in by_place.items():
-            if count >= LAUNCHES_PER_TURN:
+            if count >= self.per_turn:
                 self.book.unplaced = True
                 break
-            if len(runs) > LAUNCHES_PER_TURN:
+            if len(runs) > self.per_turn:
                 self.book.unplaced = True
-            chosen.append((where, runs[:LAUNCHES_PER_TURN]))
+            chosen.append((where, runs[: self.per_turn]))
             count += len(chosen[-1][1])
         return chosen
 

@@ -130,14 +130,16 @@ class Bag:
         self._check(need, wanted)
         taken = []
         for name in SCALARS:
-            amount = getattr(need, name)
-            for pile in sorted(self._piles[name], key=lambda pile: pile.reserved is not reserved_first):
+            amount, piles = getattr(need, name), self._piles[name]
+            if len(piles) > 1:
+                piles = sorted(piles, key=lambda pile: pile.reserved is not reserved_first)
+            for pile in piles:
                 part_of_it = min(pile.left, amount)
                 if part_of_it:
                     pile.left -= part_of_it
                     amount -= part_of_it
                     taken.append({**pile.like, "scalar": {"value": part_of_it / 1000}})
-        return taken + self._take_ports(need.ports, wanted, reserved_first)
+        return taken + self._take_ports(need.ports, wanted, reserved_first) if need.ports else taken
 
     def _check(self, need: Resources, wanted: frozenset[int]) -> None:
         free = self.room

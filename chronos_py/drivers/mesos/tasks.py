@@ -83,6 +83,8 @@ def task_info(
 
 def _text(value: str, what: str) -> str:
     """Return a text that JSON and protobuf can carry."""
+    if value.isascii():
+        return value
     try:
         value.encode()
     except UnicodeEncodeError:
