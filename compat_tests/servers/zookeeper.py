@@ -128,8 +128,14 @@ class ZooKeeperEnsemble:
         self._wait_for_end(index)
 
     def pause(self, index: int) -> None:
-        """Freeze a server: it keeps its connections, and says nothing."""
+        """Freeze a server: it keeps its connections, and says nothing. Return when every thread of it stands still,
+        which is a moment after the signal was sent. Raises ZooKeeperError."""
         self._signal(index, signal.SIGSTOP)
+        process, deadline = self._processes[index], time.monotonic() + 10
+        while process is not None and not stands_still(process.pid):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise ZooKeeperError(f"server {index} could not be frozen")
+            time.sleep(0.005)
 
     def resume(self, index: int) -> None:
         self._signal(index, signal.SIGCONT)
@@ -171,6 +177,15 @@ class ZooKeeperEnsemble:
         process = self._processes[index]
         if process is not None:
             process.wait(timeout=30)
+
+
+def stands_still(pid: int) -> bool:
+    """Tell whether no thread of a process runs."""
+    try:
+        stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:  # a thread that ended meanwhile
+        return False
+    return bool(stats) and all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def _status(port: int) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compat_tests.servers.mesos.errors import MesosError
+from compat_tests.servers.zookeeper import stands_still
 
 KEEPER = Path(__file__).with_name("keeper.py")
 PAUSE_S = 10
@@ -74,20 +75,13 @@ class Process:
         """Freeze it; return when every thread stands still, which is a moment after the signal was sent."""
         self.signal(signal.SIGSTOP)
         end = time.monotonic() + PAUSE_S
-        while not self._stands_still():
+        while not stands_still(self.pid):
             if self.exit_code() is not None or time.monotonic() > end:
                 raise MesosError(f"{self.name} could not be frozen\n{self.tail()}")
             time.sleep(0.005)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
-
-    def _stands_still(self) -> bool:
-        try:
-            stats = [path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/stat")]
-        except OSError:  # a thread that ended meanwhile
-            return False
-        return bool(stats) and all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
     def wait(self, seconds: float) -> int:
         """Return its exit code. Raises MesosError when it does not end in time."""
