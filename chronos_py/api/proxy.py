@@ -40,6 +40,9 @@ _NOT_RETURNED = _HOP | {"date", "server"}
 _PLAIN = "".join(map(chr, range(0x21, 0x7F)))  # what a request's line may hold as it is
 
 
+SLOT_S = 0.25  # the answer before may have arrived a moment earlier than its place was given back
+
+
 class Election(Protocol):
     """What decides whether this node answers."""
 
@@ -70,7 +73,7 @@ def passing_on(app: Wsgi, election: Election, settings: ProxySettings) -> Wsgi:
             return app(environ, start_response)
         try:
             leader = _destination(environ, election, settings.address)
-            if not slots.acquire(blocking=False):
+            if not slots.acquire(timeout=SLOT_S):
                 raise Overloaded(f"{settings.at_once} requests are under way with the leader {leader} already")
             try:
                 exchange = Exchange(environ, leader, settings, slots.release)
