@@ -7,6 +7,10 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 
 
@@ -84,3 +88,13 @@ class ZooKeeperAddress:
         if not self.auth:
             return list(OPEN_ACL_UNSAFE)
         return [*CREATOR_ALL_ACL, *([] if secret else READ_ACL_UNSAFE)]
+
+
+def end_session(client: Any) -> None:
+    """End a kazoo client's session, whatever state it is in. kazoo waits for its connection for as long as the session
+    lasts: who cannot, lets a thread do this."""
+    try:
+        client.stop()
+        client.close()
+    except Exception as error:
+        log.warning("a ZooKeeper session did not end well", reason=repr(error))

@@ -23,6 +23,7 @@ from kazoo.protocol.states import KeeperState
 from chronos_py.clock import Millis
 from chronos_py.election.base import Role, Session, Standing
 from chronos_py.election.latch import Candidate, candidates, new_prefix, read_address
+from chronos_py.zookeeper import end_session
 
 log = structlog.get_logger(__name__)
 
@@ -344,15 +345,6 @@ class ZooKeeperLeadership:
                 pass
         except (KazooException, KazooTimeoutError) as error:
             log.warning("our node in ZooKeeper was perhaps not deleted; it ends with the session", reason=repr(error))
-        closer = threading.Thread(target=_close, args=(client,), name="election-end", daemon=True)
+        closer = threading.Thread(target=end_session, args=(client,), name="election-end", daemon=True)
         closer.start()
         closer.join(END_S)
-
-
-def _close(client: Any) -> None:
-    """End a session. kazoo waits as long for its connection as the session lasts."""
-    try:
-        client.stop()
-        client.close()
-    except Exception as error:
-        log.warning("a ZooKeeper session did not end well", reason=repr(error))

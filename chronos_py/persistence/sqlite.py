@@ -9,10 +9,9 @@ it back after each single row costs up to 5 ms when another thread computes (mea
 
 from __future__ import annotations
 
-import gc
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib.resources import files
 from itertools import chain
@@ -27,6 +26,7 @@ from chronos_py.model.messages import Change, Kind
 from chronos_py.persistence.base import Quarantined, Snapshot
 from chronos_py.persistence.batch import Batch, settle
 from chronos_py.persistence.codec import BadRecord, decode_record, decode_value, encode_value
+from chronos_py.persistence.collector import no_collection
 from chronos_py.persistence.lockfile import LockFile
 
 log = structlog.get_logger(__name__)
@@ -84,7 +84,7 @@ class SqliteJobStore:
         return epoch
 
     def load(self) -> Snapshot:
-        with self._lock, self._open_file() as db, _no_collection():
+        with self._lock, self._open_file() as db, no_collection():
             snapshot, unread, unknown = Snapshot(), {}, set[str]()
             places: dict[Kind, dict[Any, Any]] = {
                 "job": snapshot.jobs,
@@ -313,19 +313,6 @@ def _put(db: sqlite3.Connection, kind: Kind, puts: Sequence[tuple[str | int, str
 def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(items), ROWS):
         yield items[start : start + ROWS]
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Let the garbage collector rest: what is being read is kept, and looking through it again and again takes as long
-    as the reading."""
-    collect: Callable[[], None] | None = gc.enable if gc.isenabled() else None
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collect is not None:
-            collect()
 
 
 def _sentence(error: sqlite3.Error) -> str:

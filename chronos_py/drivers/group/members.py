@@ -24,6 +24,8 @@ from kazoo.exceptions import KazooException, NoAuthError, NodeExistsError, NoNod
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KeeperState
 
+from chronos_py.zookeeper import end_session
+
 log = structlog.get_logger(__name__)
 
 LOOK_AGAIN_S = 5.0  # even when no watch says so
@@ -227,14 +229,6 @@ class Members:
     def _end(self, client: Any) -> None:
         """End the session, and our entry with it."""
         if client is not None:
-            closer = threading.Thread(target=_close, args=(client,), name="members-end", daemon=True)
+            closer = threading.Thread(target=end_session, args=(client,), name="members-end", daemon=True)
             closer.start()
             closer.join(END_S)
-
-
-def _close(client: Any) -> None:
-    try:
-        client.stop()
-        client.close()
-    except Exception as error:
-        log.warning("a ZooKeeper session did not end well", reason=repr(error))

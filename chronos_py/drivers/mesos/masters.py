@@ -15,6 +15,7 @@ from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 
 from chronos_py.drivers.mesos.stream import Endpoint
+from chronos_py.zookeeper import end_session
 
 log = structlog.get_logger(__name__)
 
@@ -92,35 +93,27 @@ class ElectedMaster:
         self._look.set()
 
     def _run(self) -> None:
-        client = None
         while not self._stopping.is_set():
             try:
-                if client is None:
-                    client = self._connect()
-                self._look.clear()
-                self._see(self._leading(client))
-                self._look.wait(SESSION_S * 3)
+                self._watch()
             except (KazooException, KazooTimeoutError, OSError) as error:
                 log.warning("the masters' ZooKeeper cannot be asked", hosts=self._hosts, reason=repr(error))
-                _close(client)
-                client = None
-                self._stopping.wait(AGAIN_S)
             except Exception:
                 log.exception("looking for the leading master failed")
-                _close(client)
-                client = None
-                self._stopping.wait(AGAIN_S)
-        _close(client)
+            self._stopping.wait(AGAIN_S)
 
-    def _connect(self) -> KazooClient:
+    def _watch(self) -> None:
+        """Follow the group with one session, until that fails or it is over."""
         client = KazooClient(self._hosts, timeout=SESSION_S, auth_data=self._auth, read_only=False)
         client.add_listener(self._on_state)
         try:
             client.start(CONNECT_S)
-        except BaseException:
-            _close(client)
-            raise
-        return client
+            while not self._stopping.is_set():
+                self._look.clear()
+                self._see(self._leading(client))
+                self._look.wait(SESSION_S * 3)
+        finally:
+            end_session(client)
 
     def _on_state(self, state: str) -> None:
         if state != KazooState.SUSPENDED:
@@ -158,15 +151,6 @@ class ElectedMaster:
             self._leader = leader
             log.info("the leading master", master=str(leader or "none"))
             self._moved()
-
-
-def _close(client: Any) -> None:
-    if client is not None:
-        try:
-            client.stop()
-            client.close()
-        except Exception:
-            log.exception("a ZooKeeper session did not end well")
 
 
 def find_masters(master: str, tls: ssl.SSLContext | None) -> GivenMaster | ElectedMaster:

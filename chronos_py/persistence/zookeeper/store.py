@@ -15,11 +15,10 @@ lead, ours counts, and theirs is kept below `x/quarantine` before it is overwrit
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -35,6 +34,7 @@ from chronos_py.model.messages import Change, Kind
 from chronos_py.persistence.base import Snapshot
 from chronos_py.persistence.batch import settle
 from chronos_py.persistence.codec import BadRecord, dump, load
+from chronos_py.persistence.collector import no_collection
 from chronos_py.persistence.zookeeper.documents import ScheduleText, as_sent
 from chronos_py.persistence.zookeeper.image import Unread
 from chronos_py.persistence.zookeeper.keeper import (
@@ -123,7 +123,7 @@ class ZooKeeperJobStore:
 
     def load(self) -> Snapshot:
         """See JobStore. Once an epoch is open, what others have written meanwhile is made ours."""
-        with self._lock, _no_collection():
+        with self._lock, no_collection():
             held = self._read()
             counters = {name: theirs.read.counters for name, theirs in self._known.pending.items()}
             snapshot = Snapshot(quarantined=held.quarantined, counters=counters, pending=self._tasks)
@@ -427,16 +427,3 @@ class _Frozen(Exception):
     def __init__(self, name: str, reason: Exception) -> None:
         super().__init__(repr(reason))
         self.name = name
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Let the garbage collector rest: what is being read is kept, and looking through it again and again takes as long
-    as the reading."""
-    collect: Callable[[], None] | None = gc.enable if gc.isenabled() else None
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collect is not None:
-            collect()

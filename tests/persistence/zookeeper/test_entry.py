@@ -79,9 +79,10 @@ def test_what_cannot_be_read(data: bytes, reason: str):
 def test_noise_is_read_or_refused(data: bytes):
     for text in (data, DEMO[: len(data)] + data):
         try:
-            decode_entry(text)
+            entry = decode_entry(text)
         except BadRecord:
             continue
+        assert decode_entry(encode_entry(entry)) == entry
 
 
 def test_what_cannot_be_written():

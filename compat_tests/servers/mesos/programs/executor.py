@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 from binascii import b2a_base64
 
 from .agent_http import AgentHttp
@@ -26,7 +27,7 @@ RECONNECT_S, RECONNECT_CHECKPOINTED_S = 10.0, 900.0
 RETRY_S = 0.3
 
 
-class Executor:
+class Executor(ABC):
     """Speaks with the agent that started it. A kind of executor says what to do about the events."""
 
     def __init__(self) -> None:
@@ -51,19 +52,19 @@ class Executor:
 
     # --- what a kind of executor does
 
-    def event(self, kind: str, event: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def event(self, kind: str, event: dict[str, Any]) -> None: ...
 
-    def acknowledged(self, status: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def acknowledged(self, status: dict[str, Any]) -> None: ...
 
+    @abstractmethod
     def shutdown(self) -> None:
         """End the tasks, then the executor."""
-        raise NotImplementedError
 
+    @abstractmethod
     def die(self) -> NoReturn:
         """End at once, with the tasks."""
-        raise NotImplementedError
 
     # --- events
 
