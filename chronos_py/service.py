@@ -417,7 +417,7 @@ class Service:
         self._after_commit(turn)
         self._stale = ()
         self._leading, self._problem, self.view.leader = True, "", True
-        log.info("leading", epoch=self._epoch, jobs=len(snapshot.jobs), runs=len(snapshot.runs))
+        log.info("leading", epoch=self._epoch, jobs=len(snapshot.jobs), runs=len(engine.book.runs))
         if not self._driver_started:
             self._driver_started = True
             self.driver.start(self.post, framework_id)
