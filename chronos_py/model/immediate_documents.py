@@ -1,4 +1,4 @@
-"""From documents to immediate jobs, with a job's own schemas. Only fields that are given are read: thousands of them may
+"""From documents to immediate jobs, with a job's own schemas. Only fields that are given are read: thousands may
 come in one request."""
 
 from __future__ import annotations

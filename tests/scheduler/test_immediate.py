@@ -1,4 +1,4 @@
-"""Immediate jobs: each id is started once, whatever is sent again, whatever crashes; its result stays, and then goes."""
+"""Immediate jobs: each id is started once, whatever is sent again, whatever crashes; its result stays, then goes."""
 
 from __future__ import annotations
 
