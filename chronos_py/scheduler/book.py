@@ -76,6 +76,7 @@ class Aside:
 
 
 NO_SHAPE = Shape(Resources())  # until a definition has been worked out
+NO_RUNS = dict.fromkeys(Phase, 0)
 
 
 class Entry:
@@ -92,7 +93,7 @@ class Entry:
         self.lateness: Millis | None = None
         self.shape = NO_SHAPE
         self.active: set[int] = set()
-        self.phases: dict[Phase, int] = dict.fromkeys(Phase, 0)
+        self.phases: dict[Phase, int] = NO_RUNS.copy()
         self.line: deque[int] = deque()
         self.playing = 0
         self.due: Millis | None = None  # the next due time
