@@ -12,7 +12,15 @@ from chronos_py.errors import IdInUse, Overloaded, StoreUnavailable
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.immediate import PREFIX, Immediate
 from chronos_py.model.job import Constraint, Job, Pair
-from chronos_py.model.messages import KillRun, PurgeTasks, SetPriority, StatusUpdate, StopImmediate, SubmitImmediate
+from chronos_py.model.messages import (
+    Kill,
+    KillRun,
+    PurgeTasks,
+    SetPriority,
+    StatusUpdate,
+    StopImmediate,
+    SubmitImmediate,
+)
 from chronos_py.model.register import Wanted, state_of
 from chronos_py.model.run import Outcome, Phase, Run, TaskState, Trigger
 from chronos_py.scheduler.book import PreemptionPolicy
@@ -279,7 +287,7 @@ def test_constraints_among_them_count_those_of_one_name() -> None:
 def test_a_task_of_one_whose_record_is_gone_is_stopped(bench: Bench) -> None:
     bench.driver.post(StatusUpdate("im:5:9:0:gone", TaskState.RUNNING, "a", "a"))
     bench.turn()
-    kills = [effect.task_id for effect in bench.driver.effects if type(effect).__name__ == "Kill"]
+    kills = [effect.task_id for effect in bench.driver.effects if isinstance(effect, Kill)]
     assert kills == ["im:5:9:0:gone"]
 
 
