@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import time
 from collections import Counter
@@ -15,12 +16,15 @@ import pytest
 import requests
 
 from compat_tests.group import Group
+from compat_tests.mesos_rig import QUICK, a_rig
 from compat_tests.mortal import MortalServer, until
-from compat_tests.servers.zookeeper import ZooKeeperEnsemble, missing
+from compat_tests.servers import mesos, zookeeper
 
 PATH = "/api/jobs/immediate"
 ROOM = ("--resources", "cpus:64;mem:65536;disk:100000", "--failure_retry", "500")
-MANY, MORTAL, KILLS = 2000, 400, 6
+MANY = 2000
+KILLS = int(os.environ.get("IMMEDIATE_KILLS", "4"))  # the full count is 50
+MORTAL = 50 * KILLS
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -192,19 +196,19 @@ def test_none_is_lost_and_none_doubled_by_kill_9(server: MortalServer, tmp_path:
     assert answered(server, documents) == runs
     until(lambda: counts(server) == {"success": MORTAL}, "all have succeeded", 120)
     assert account(file) == (Counter(runs.keys()), Counter(runs.keys()))
-    rows = [server.get(f"/api/runs/{number}") for number in sorted(runs.values())[:: MORTAL // 40]]
+    rows = [server.get(f"/api/runs/{number}") for number in sorted(runs.values())[:: max(1, MORTAL // 40)]]
     assert {(row["outcome"], row["trigger"]) for row in rows} == {("success", "immediate")}
 
 
 @pytest.mark.external
 @pytest.mark.timeout(300)
 def test_the_next_leader_of_a_group_knows_them(tmp_path: Path):
-    if missing():
-        pytest.skip(missing())
+    if zookeeper.missing():
+        pytest.skip(zookeeper.missing())
     file = tmp_path / "out"
-    with ZooKeeperEnsemble() as zookeeper:
+    with zookeeper.ZooKeeperEnsemble() as ensemble:
         folder = tmp_path / f"group-{uuid4().hex[:6]}"
-        group = Group.started(folder, zookeeper.hosts, 2, resources="cpus:4;mem:4096;disk:10000")
+        group = Group.started(folder, ensemble.hosts, 2, resources="cpus:4;mem:4096;disk:10000")
         try:
             leader = group.leader()
             (other,) = group.others(leader)
@@ -219,3 +223,23 @@ def test_the_next_leader_of_a_group_knows_them(tmp_path: Path):
             assert account(file) == (Counter(runs.keys()), Counter(runs.keys()))
         finally:
             group.close()
+
+
+@pytest.mark.external
+@pytest.mark.timeout(300)
+def test_they_run_on_mesos_and_outlive_the_server(tmp_path: Path):
+    if mesos.missing():
+        pytest.skip(mesos.missing())
+    file = tmp_path / "out"
+    agents = [mesos.AgentSpec(hostname=host, resources="cpus:4;mem:4096;disk:10240") for host in ("a", "b")]
+    cluster = mesos.MesosCluster(agents, master_flags={"allocation_interval": QUICK["allocation_interval"]})
+    with a_rig(tmp_path, cluster) as rig:
+        documents = [a_document(f"z{n}", file, f"sleep {n % 3}", shell=True) for n in range(20)]
+        runs = answered(rig.server, documents)
+        until(lambda: sum(account(file)[0].values()) >= 5, "some have begun")
+        rig.server.kill()
+        rig.server.start()
+        rig.server.wait()
+        assert answered(rig.server, documents) == runs
+        until(lambda: counts(rig.server) == {"success": 20}, "all have succeeded", 120)
+        assert account(file) == (Counter(runs.keys()), Counter(runs.keys()))
