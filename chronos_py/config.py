@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -411,6 +412,8 @@ def _check(settings: Settings) -> None:
 
     if settings.master != "local" and not _MASTER.fullmatch(settings.master):
         raise refuse("master", "must be local, host:port, https://host:port, or zk://host:port,.../path")
+    if settings.master != "local" and not all(map(find_spec, ("httptools", "pymesos"))):
+        raise refuse("master", "needs what chronos-py[mesos] installs")
     if not all(_ROLE.fullmatch(role) for role in settings.roles) or len(set(settings.roles)) != len(settings.roles):
         raise refuse("mesos_role", "must be roles, each once, with commas between them")
     if settings.mesos_authentication_secret_file and not settings.mesos_authentication_principal:

@@ -22,7 +22,7 @@ class BadFile(ChronosError):
 
 
 def read_toml(file: Path, names: Container[str]) -> Given:
-    """Read a TOML file whose keys are flags' names: `http_port = 4400`; a table is passed on as JSON. Raises BadFile."""
+    """Read a TOML file of lines `http_port = 4400`, by flags' names; a table is passed on as JSON. Raises BadFile."""
     try:
         found = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -32,7 +32,9 @@ def read_toml(file: Path, names: Container[str]) -> Given:
     given: Given = {}
     for name, value in found.items():
         if name not in names or name == "config":
-            raise BadFile(f"{name} (in {file})", "there is no flag of this name" if name != "config" else "not in a file")
+            raise BadFile(
+                f"{name} (in {file})", "there is no flag of this name" if name != "config" else "not in a file"
+            )
         if isinstance(value, Mapping):
             try:
                 value = json.dumps(value)

@@ -1,4 +1,7 @@
-"""Write docs/configuration.md and packaging/chronos.toml from the table of flags: `python -m scripts.configuration_doc`."""
+"""Write docs/configuration.md and packaging/chronos.toml from the table of flags.
+
+Usage: `python -m scripts.configuration_doc`
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ this order:
 1. the command line: `--http_port 4400`. Flags that are on or off take no value: `--examples`;
 2. the environment: `CHRONOS_` and the flag's name in capitals, `CHRONOS_HTTP_PORT=4400`, `CHRONOS_EXAMPLES=true`. The
    three older names in the tables below work as well;
-3. a file in TOML, `--config /etc/chronos.toml`: `http_port = 4400`, `examples = true`. `packaging/chronos.toml` is a sample
-   that has them all;
+3. a file in TOML, `--config /etc/chronos.toml`: `http_port = 4400`, `examples = true`. `packaging/chronos.toml` is a
+   sample that has them all;
 4. a folder with one file for each flag, named like it, `--config_dir /etc/chronos/conf`: the file `http_port` holds
    `4400`. An empty file turns a flag on, also with a `?` before its name;
 5. the default.
