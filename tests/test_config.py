@@ -288,7 +288,7 @@ def test_the_sample_file_says_what_holds_without_it(tmp_path):
     file = tmp_path / "chronos.toml"
     file.write_text(text)
     settings = settle({"config": str(file)}, {})
-    assert settings.values == settle({}, {}).values | {"config": str(file)}
+    assert dict(settings.values) == {**settle({}, {}).values, "config": str(file)}
     assert len(settings.sources) > 60
 
 
