@@ -7,7 +7,6 @@ the order in which jobs came, in every index but those by state.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,8 +14,8 @@ from chronos_py.model.immediate import PREFIX
 from chronos_py.model.job import Pair
 from chronos_py.model.run import Outcome, Phase, Run
 
-ACTIVE = tuple(phase.value for phase in Phase if phase not in (Phase.ENDED, Phase.REPORTING))
-ENDED = (*(o.value for o in Outcome if o not in (Outcome.MERGED, Outcome.PREEMPTED)),)
+ACTIVE = ("queued", "retrying", "launching", "running")
+ENDED = ("success", "failed", "timed_out", "lost", "killed", "skipped")
 STATES = (*ACTIVE, *ENDED)
 Index = dict[int, None]
 Key = TypeVar("Key")
@@ -47,7 +46,8 @@ class Register:
         self._ids: dict[str, int] = {}
         self._labels: dict[Pair, Index] = {}
         self._owners: dict[str, Index] = {}
-        self._states: dict[str, Index] = {state: {} for state in STATES}
+        self._names: dict[str, Index] = {}
+        self._states: dict[str, Index] = {state.value: {} for state in (*Phase, *Outcome)}
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -77,9 +77,10 @@ class Register:
                 self._labels.setdefault(pair, {})[run.id] = None
             if run.immediate.job.owner:
                 self._owners.setdefault(run.immediate.job.owner, {})[run.id] = None
-        elif state_of(old) != state:
+            self._names.setdefault(run.immediate.job.name, {})[run.id] = None
+        self._states[state][run.id] = None  # before it leaves the other, so that no reader finds it nowhere
+        if old is not None and state_of(old) != state:
             self._states[state_of(old)].pop(run.id, None)
-        self._states.setdefault(state, {})[run.id] = None
 
     def remove(self, number: int) -> None:
         """Forget a job; an unknown one is no error."""
@@ -91,41 +92,33 @@ class Register:
         for pair in run.immediate.job.labels:
             _take_out(self._labels, pair, number)
         _take_out(self._owners, run.immediate.job.owner, number)
+        _take_out(self._names, run.immediate.job.name, number)
         self._states[state_of(run)].pop(number, None)
 
     def find(self, wanted: Wanted) -> tuple[int, list[Run]]:
         """Return how many jobs are wanted, and those of them that the page has."""
-        numbers, whole = self._candidates(wanted)
-        if not whole:
-            numbers = [number for number in numbers if self._suits(number, wanted)]
+        numbers = self._numbers(wanted)
         end = len(numbers) if wanted.before is None else bisect_left(numbers, wanted.before)
         page = numbers[max(0, end - wanted.limit) : end] if wanted.limit else []
         return len(numbers), [run for number in reversed(page) if (run := self._runs.get(number)) is not None]
 
-    def _candidates(self, wanted: Wanted) -> tuple[Sequence[int], bool]:
-        """Return the numbers, in order, among which all that are wanted are; and whether those are all wanted."""
-        indexes: list[Iterable[Index]] = [(self._labels.get(pair, {}),) for pair in wanted.labels]
+    def _numbers(self, wanted: Wanted) -> list[int]:
+        """Return the numbers of all jobs that are wanted, lowest first: those of the smallest index that are in each
+        other one."""
+        groups: list[list[Index]] = [[self._labels.get(pair, {})] for pair in wanted.labels]
         if wanted.owner:
-            indexes.append((self._owners.get(wanted.owner, {}),))
+            groups.append([self._owners.get(wanted.owner, {})])
+        if wanted.name:
+            groups.append([self._names.get(PREFIX + wanted.name, {})])
         if wanted.states:
-            indexes.append([self._states.get(state, {}) for state in wanted.states])
-        if not indexes:
-            return list(self._runs), not wanted.name
-        smallest = min(indexes, key=lambda parts: sum(map(len, parts)))
-        numbers = sorted(number for part in smallest for number in list(part))
-        return numbers, len(indexes) == 1 and not wanted.name
-
-    def _suits(self, number: int, wanted: Wanted) -> bool:
-        run = self._runs.get(number)
-        if run is None or run.immediate is None:
-            return False
-        job = run.immediate.job
-        return (
-            (not wanted.states or state_of(run) in wanted.states)
-            and (not wanted.owner or job.owner == wanted.owner)
-            and (not wanted.name or job.name == PREFIX + wanted.name)
-            and all(pair in job.labels for pair in wanted.labels)
-        )
+            groups.append([self._states[state] for state in wanted.states])
+        if not groups:
+            return list(self._runs)
+        groups.sort(key=lambda indexes: sum(map(len, indexes)))
+        numbers = sorted({number for index in groups[0] for number in list(index)})
+        for indexes in groups[1:]:
+            numbers = [number for number in numbers if any(number in index for index in indexes)]
+        return numbers
 
 
 def _take_out(indexes: dict[Key, Index], key: Key, number: int) -> None:
