@@ -178,7 +178,7 @@ def test_thousands_in_one_request(server: MortalServer, tmp_path: Path):
     assert sum(account(file)[0].values()) == MANY
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(180 + 20 * KILLS)
 def test_none_is_lost_and_none_doubled_by_kill_9(server: MortalServer, tmp_path: Path):
     rng, file = random.Random(20_261_125), tmp_path / "out"
     documents = [a_document(f"k{n}", file, f"sleep {rng.choice((0, 0.2, 2))}") for n in range(MORTAL)]
