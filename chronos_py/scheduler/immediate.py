@@ -44,7 +44,9 @@ class ImmediateJobs:
         return self._enter(run, run.immediate)
 
     def adopt_result(self, run: Run) -> None:
-        """Take over one that has ended."""
+        """Take over one that has ended. Raises ValueError for a record that says so and not how."""
+        if run.immediate is None or run.ended is None:
+            raise ValueError(f"run {run.id} is kept as ended, without a result")
         self.book.restore_result(run)
 
     def _enter(self, run: Run, one: Immediate) -> Entry:

@@ -207,6 +207,17 @@ def test_a_request_whose_commit_fails_has_started_nothing(bench: Bench) -> None:
     assert submit(bench, an_immediate())
 
 
+def test_a_result_that_cannot_be_used_is_set_aside_alone(bench: Bench) -> None:
+    submit(bench, an_immediate("a"))
+    bench.store.records["run"][7] = Run(7, "x", Trigger.IMMEDIATE, 1, 1, 1, phase=Phase.ENDED)
+    bench.boot()
+    assert "7" in bench.service.health()["setAside"]
+    finish(bench, "a")
+    bench.later(seconds=90)
+    assert state(bench, "a") is None
+    assert list(bench.store.records["run"]) == [7]
+
+
 # --- stopping
 
 
