@@ -67,14 +67,23 @@ def _differs(key: str, value: Any, local: Mapping[str, Any], remote: Mapping[str
         return key in OWN and value not in (None, "", 0, False, [], {})
     other = remote[key]
     if key in UNORDERED and isinstance(value, list) and isinstance(other, list):
-        if key == "uris" and not other and remote.get("fetch"):
-            other = [entry.get("uri") for entry in remote["fetch"]]
+        if key == "uris" and value and not other:
+            other = [entry.get("uri") for entry in remote.get("fetch") or () if _is_plain(entry)]
         return sorted(map(str, value)) != sorted(map(str, other))
     if key == "fetch" and isinstance(value, list) and not value:
         return bool(other) and not local.get("uris")
     if key == "schedule":
         return not same_schedule(str(value), str(other), str(remote.get("scheduleTimeZone") or ""))
     return not _equal(value, other)
+
+
+def _is_plain(entry: Mapping[str, Any]) -> bool:
+    """Tell whether an entry of `fetch` says no more than its address in `uris` would."""
+    return (entry.get("extract", True), entry.get("executable", False), entry.get("cache", False)) == (
+        True,
+        False,
+        False,
+    )
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,14 @@ from chronos_py.scheduler.schedule import parse_schedule
 from chronos_py.transfer.definitions import BadDefinition, differing, ordered, same_schedule, unmirrored
 from chronos_py.transfer.plan import make_plan
 
-JOB = {"name": "a", "command": "true", "schedule": "R/2026-01-01T00:00:00Z/PT1H", "owner": "me", "cpus": 0.1, "mem": 256}
+JOB: dict[str, Any] = {
+    "name": "a",
+    "command": "true",
+    "schedule": "R/2026-01-01T00:00:00Z/PT1H",
+    "owner": "me",
+    "cpus": 0.1,
+    "mem": 256,
+}
 SHOWN = JOB | {"cpus": 0.1, "mem": 256.0, "successCount": 3, "disabled": True, "uris": ["x"], "fetch": []}
 
 
@@ -47,6 +56,12 @@ def test_only_what_the_file_says_is_compared():
     assert differing(JOB | {"uris": ["y"]}, SHOWN) == ["uris"]
     assert differing({"name": "b", "parents": ["y", "x"]}, {"name": "b", "parents": ["x", "y"]}) == []
     assert differing({"name": "b", "shell": True}, {"name": "b", "shell": 1}) == ["shell"]
+
+
+def test_uris_are_fetches_that_say_no_more():
+    assert differing({"uris": ["x"]}, {"uris": [], "fetch": [{"uri": "x"}]}) == []
+    assert differing({"uris": ["x"]}, {"uris": [], "fetch": [{"uri": "x", "extract": False}]}) == ["uris"]
+    assert differing({"uris": []}, {"uris": [], "fetch": [{"uri": "x"}]}) == []
 
 
 def test_a_list_shows_uris_and_fetch_from_each_other():
@@ -98,7 +113,7 @@ def test_a_job_may_change_its_kind():
 
 
 def test_pruning_deletes_children_first_and_needs_parents_among_the_files():
-    there = [{"name": "a"}, {"name": "b", "parents": ["a"]}, JOB | {"name": "k"}]
+    there: list[dict[str, Any]] = [{"name": "a"}, {"name": "b", "parents": ["a"]}, JOB | {"name": "k"}]
     assert [(change.kind, change.name) for change in make_plan([JOB | {"name": "k"}], there, prune=True)] == [
         ("delete", "b"),
         ("delete", "a"),
