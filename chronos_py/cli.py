@@ -11,6 +11,7 @@ import click
 from chronos_py import __version__
 from chronos_py.config import FLAGS, BadSetting, Flag, settle
 from chronos_py.scheduler.quotas import BadQuotas, parse_quotas
+from chronos_py.transfer.commands import COMMANDS
 
 BAD_USAGE = 2
 
@@ -126,3 +127,7 @@ def completion(shell: str) -> None:
 def version() -> None:
     """Print the version."""
     click.echo(__version__)
+
+
+for command in COMMANDS:
+    main.add_command(command)
