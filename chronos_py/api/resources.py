@@ -19,7 +19,8 @@ from chronos_py.api.parameters import amount, choice
 from chronos_py.api.transport import answer
 from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput
-from chronos_py.model.capacity import SHARED, ZERO, Parts, Room, parts, rooms, total
+from chronos_py.model.capacity import ZERO, Parts, Room, parts, rooms, total
+from chronos_py.model.pools import SHARED
 from chronos_py.model.resources import LARGEST, Resources
 from chronos_py.model.run import Phase, Run
 

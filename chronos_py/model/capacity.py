@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from chronos_py.model.resources import Resources
 
 NOTHING = Resources()
-SHARED = "*"  # the role of what is reserved for nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +18,7 @@ class AgentCapacity:
 
     `used` is what tasks of all frameworks have, as far as the cluster tells; `reserved` by role; `ours` are the roles
     whose reservations we may use. An agent that takes no tasks is not `active`. `age` in seconds: how old this is.
+    `used_of` is what of `used` was taken from which role's part, where the driver knows it.
     """
 
     id: str
@@ -30,6 +30,7 @@ class AgentCapacity:
     active: bool = True
     ours: frozenset[str] = frozenset()
     age: float = 0.0
+    used_of: Mapping[str, Resources] = field(default_factory=dict)
 
 
 Parts = tuple[int, ...]  # cpus, mem, disk, gpus, ports: sums over a thousand agents are ten times as fast with these

@@ -178,3 +178,4 @@ class Task:
     data: bytes = b""
     time_limit: float = 0
     kill_grace: float = 3
+    resource_order: str = ""  # shared or reserved: what its job wants used first; empty: by the server's rule
