@@ -135,6 +135,7 @@ class Run:
     spots: tuple[tuple[str, str], ...] = ()  # values of its agent's attributes that matter to the job's other runs
     since: Millis = 0  # when it began to wait anew, having been preempted; 0: it waits since it was due
     displaced_by: int = 0  # the run for which it was preempted last
+    placement: str = ""  # why its present attempt was placed where it is: see scheduler.explanation
     first_started: Millis | None = None  # when the first attempt that started did; None: the present one is the first
 
     @property

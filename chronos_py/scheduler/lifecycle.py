@@ -344,6 +344,7 @@ class Lifecycle:
             kills=0,
             foreign_id="",
             spots=(),
+            placement="",
             **changes,
         )
         self.book.timers.set(not_before, run.id)
@@ -458,6 +459,7 @@ class Lifecycle:
         if news and news.at is not None:
             ended = max(run.started or run.launched or run.created, min(news.at, now))
         entry = self.book.jobs.get(run.job)
+        made_room = f"made room for run {run.displaced_by}"
         self.book.record(
             AttemptRecord(
                 run=run.id,
@@ -472,10 +474,11 @@ class Lifecycle:
                 outcome=outcome,
                 state=news.state if news else "",
                 reason=reason or (news.reason if news else ""),
-                message=news.message if news else "",
+                message=made_room if outcome is Outcome.PREEMPTED else news.message if news else "",
                 exit_code=news.exit_code if news else None,
                 signal=news.signal if news else None,
                 owner=entry.job.owner if entry else "",
+                placement=run.placement,
             )
         )
 
