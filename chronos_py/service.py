@@ -23,7 +23,7 @@ from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, 
 from chronos_py.feed import Subscription
 from chronos_py.inbox import Inbox, Posted, answer
 from chronos_py.loading import Loader, no_collection
-from chronos_py.model.capacity import AgentCapacity
+from chronos_py.model.capacity import ZERO, AgentCapacity, Parts, parts
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.job import Job
 from chronos_py.model.messages import (
@@ -40,6 +40,7 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
+from chronos_py.model.tally import Tally
 from chronos_py.model.view import View, Waiting
 from chronos_py.persistence.base import JobStore
 from chronos_py.scheduler.book import Policy, Turn
@@ -255,6 +256,14 @@ class Service:
     def need(self, job: Job) -> Resources:
         """Return what a run of a job takes of its agent."""
         return need(job, self._policy.tasks)
+
+    def _need_of(self, job: str) -> Parts:
+        entry = self._engine.book.jobs.get(job)
+        return parts(self.need(entry.job)) if entry else ZERO
+
+    def tally(self) -> Tally:
+        """Return the sums over runs that have not ended."""
+        return self.view.tally
 
     def queue_levels(self) -> dict[int, int]:
         """Return how many runs wait for a place, by priority."""
@@ -516,6 +525,7 @@ class Service:
     def _publish_all(self, quarantined: list[Any]) -> None:
         jobs = {name: entry.view() for name, entry in self._engine.book.jobs.items()}
         view = View(jobs=jobs, runs=dict(self._engine.book.runs), quarantined=quarantined)
+        view.tally = Tally(view.runs.values(), self._need_of)
         view.waiting = WaitingView(self)  # type: ignore[assignment]  # a mapping as far as readers go
         view.changed = self.view.changed + 1
         view.loaded = True
@@ -536,8 +546,11 @@ class Service:
             runs = self._engine.book.runs
             view.runs.update({number: runs[number] for number in turn.runs if number in runs})
             for number in turn.runs:
-                if number not in runs:
+                if number in runs:
+                    view.tally.put(runs[number], self._need_of)
+                else:
                     view.runs.pop(number, None)
+                    view.tally.drop(number)
 
     def _after_commit(self, turn: Turn) -> None:
         self._connected = self._engine.driver_ready  # and what the driver said of itself is stored

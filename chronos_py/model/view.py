@@ -13,6 +13,7 @@ from typing import Any
 from chronos_py.clock import Millis
 from chronos_py.model.job import Job, JobState
 from chronos_py.model.run import Run
+from chronos_py.model.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +103,5 @@ class View:
     quarantined: list[Any] = field(default_factory=list)
     leader: bool = False
     loaded: bool = False  # False: nothing is known yet, which is not the same as that there is nothing
+    tally: Tally = field(default_factory=Tally)
     changed: int = 0  # grows with every publication that changed a job

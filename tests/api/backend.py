@@ -21,7 +21,7 @@ from chronos_py.errors import (
     UnknownRun,
     UnknownTask,
 )
-from chronos_py.model.capacity import AgentCapacity
+from chronos_py.model.capacity import ZERO, AgentCapacity, parts
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.job import Job, JobState
 from chronos_py.model.messages import (
@@ -39,6 +39,7 @@ from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run, Trigger
 from chronos_py.model.statistics import Group, StatisticsQuery, recount
+from chronos_py.model.tally import Tally
 from chronos_py.model.view import JobView, View
 from chronos_py.persistence.base import RunQuery
 from chronos_py.scheduler.schedule import parse_schedule
@@ -215,6 +216,10 @@ class FakeBackend:
 
     def need(self, job: Job) -> Resources:
         return Resources.of(job.cpus, job.mem, job.disk)
+
+    def tally(self) -> Tally:
+        jobs = self.view.jobs
+        return Tally(self.view.runs.values(), lambda job: parts(self.need(jobs[job].job)) if job in jobs else ZERO)
 
     def queue_levels(self) -> dict[int, int]:
         return self.levels
