@@ -10,6 +10,7 @@ import click
 
 from chronos_py import __version__
 from chronos_py.config import FLAGS, BadSetting, Flag, settle
+from chronos_py.inquiries import COMMANDS
 from chronos_py.scheduler.quotas import BadQuotas, parse_quotas
 
 BAD_USAGE = 2
@@ -109,6 +110,10 @@ def executor(words: tuple[str, ...]) -> None:
     from chronos_py.executor.runtime.main import main as run_executor
 
     sys.exit(run_executor(words))
+
+
+for inquiry in COMMANDS:
+    main.add_command(inquiry)
 
 
 @main.command()
