@@ -76,16 +76,19 @@ class Placed:
 
 
 @contextmanager
-def agents(folder: Path, resources: str, *options: str) -> Iterator[Placed]:
-    """Run a server on these agents; nothing of its tasks is left in the end."""
+def agents(folder: Path, resources: str, *options: str, leave: bool = False) -> Iterator[Placed]:
+    """Run a server on these agents; nothing of its tasks is left in the end, unless they are to run on: `leave`."""
     server = ChronosServer(folder, *options, resources=resources)
     try:
         server.wait()
         placed = Placed(server)
         with placed.session:
+            left = False
             try:
                 yield placed
+                left = leave
             finally:
-                placed.clear()
+                if not left:
+                    placed.clear()
     finally:
         server.stop()

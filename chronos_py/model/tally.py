@@ -82,11 +82,11 @@ class Tally:
     def _leave(self, number: int) -> None:
         agent, amount = self._on.pop(number, ("", None))
         if amount is not None:
-            rest = tuple(map(sub, self.by_agent[agent], amount))
+            rest = tuple(map(sub, self.by_agent.get(agent, ZERO), amount))
             if any(rest):
                 self.by_agent[agent] = rest
             else:
-                del self.by_agent[agent]
+                self.by_agent.pop(agent, None)  # absent when nothing there needs anything
 
     def _stop_waiting(self, number: int) -> None:
         level = self._waits.pop(number, None)
