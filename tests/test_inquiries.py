@@ -27,7 +27,9 @@ ANSWERS: dict[str, Any] = {
         "byAttribute": [{"value": "", **SUMS}],
     },
     "/api/statistics": {"rows": [{"job": "a", **dict.fromkeys(COUNTS, 3), "wait": {"p50": 1500, "p99": None}}]},
-    "/api/queue": {"total": 1, "runs": [{"run": 9, "job": "a", "priority": 1, "due": "T", "waiting": {"sentence": "S"}}]},
+    "/api/queue": {"total": 1, "runs": [
+        {"run": 9, "job": "a", "priority": 1, "due": "T", "waiting": {"sentence": "S"}},
+    ]},
     "/api/odd": {},
 }  # fmt: skip
 

@@ -47,7 +47,7 @@ def test_a_file_with_an_agent_in_each_line(tmp_path: Path) -> None:
         read_machine(f"{file}.none")
 
 
-A = "name:a;cpus:1;mem:1;disk:1"
+A, B = "name:a;cpus:1;mem:1;disk:1", "name:b;cpus:1;mem:1;disk:1"
 
 
 @pytest.mark.parametrize(
