@@ -117,6 +117,17 @@ for inquiry in COMMANDS:
 
 
 @main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what a shell needs to complete commands and flags: `eval "$(chronos-py completion bash)"`."""
+    from click.shell_completion import get_completion_class
+
+    maker = get_completion_class(shell)
+    assert maker is not None  # for the shells above, click has one
+    click.echo(maker(main, {}, "chronos-py", "_CHRONOS_PY_COMPLETE").source())
+
+
+@main.command()
 def version() -> None:
     """Print the version."""
     click.echo(__version__)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "chronos_py"
 
 ORDER = """
-errors < clock | machine | zookeeper < config | logs < model < executor
+errors < clock | zookeeper | flagfiles | machine < config | logs < model < executor
 < scheduler | persistence | drivers | notify | election | metrics | inbox | feed | durations
 < loading < service < api | ui | examples < app < serving | doctor | inquiries < cli < __main__
 """
