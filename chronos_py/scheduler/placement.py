@@ -343,13 +343,15 @@ class Board:
         agents, candidates = self._agents, len(rest) + len(avoided) + 1
         while rest and agents[rest[0][1]].share > rest[0][0]:
             heapreplace(rest, (agents[rest[0][1]].share, rest[0][1]))
-        entries = [*rest[:1], *avoided]
-        if not entries:
+        if avoided:
+            other = agents[min([*rest[:1], *avoided])[1]]
+        elif rest:
+            other = agents[rest[0][1]]
+        else:
             return Choice(Rank.ONLY, 1, share - chosen.step)
-        other = agents[min(entries)[1]]
         if other.id in avoid:
             rank = Rank.AVOIDANCE
-        elif other.lacking(need):
+        elif other.cpus < need.cpus or other.mem < need.mem or other.disk < need.disk or not other.has_scarce(need):
             rank = Rank.ROOM
         elif other.step != chosen.step:
             step = other.step - chosen.step
