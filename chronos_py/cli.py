@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from chronos_py import __version__
+from chronos_py import __version__, inquiries
 from chronos_py.config import FLAGS, BadSetting, Flag, settle
-from chronos_py.inquiries import COMMANDS
 from chronos_py.scheduler.quotas import BadQuotas, parse_quotas
+from chronos_py.transfer.commands import COMMANDS
 
 BAD_USAGE = 2
 
@@ -112,7 +112,7 @@ def executor(words: tuple[str, ...]) -> None:
     sys.exit(run_executor(words))
 
 
-for inquiry in COMMANDS:
+for inquiry in inquiries.COMMANDS:
     main.add_command(inquiry)
 
 
@@ -131,3 +131,7 @@ def completion(shell: str) -> None:
 def version() -> None:
     """Print the version."""
     click.echo(__version__)
+
+
+for command in COMMANDS:
+    main.add_command(command)

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "chronos_py"
 ORDER = """
 errors < clock | zookeeper | flagfiles | machine < config | logs < model < executor
 < scheduler | persistence | drivers | notify | election | metrics | inbox | feed | durations
-< loading < service < api | ui | examples < app < serving | doctor | inquiries < cli < __main__
+< loading < service < api | ui | examples < app < serving | doctor | inquiries | transfer < cli < __main__
 """
 LEVELS = {part.strip(): level for level, parts in enumerate(ORDER.split("<")) for part in parts.split("|")}
 
