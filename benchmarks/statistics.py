@@ -15,13 +15,14 @@ from chronos_py.api.backend import Backend
 from chronos_py.api.figures import figures_blueprint
 from chronos_py.api.resources import resources_blueprint
 from chronos_py.clock import Millis
-from chronos_py.model.capacity import AgentCapacity
+from chronos_py.model.capacity import AgentCapacity, parts
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.job import Job, JobState
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Outcome, Phase, Run, Trigger
 from chronos_py.model.statistics import DAY
+from chronos_py.model.tally import Tally
 from chronos_py.model.view import JobView, View
 from chronos_py.persistence.history import SqlHistoryStore
 
@@ -80,6 +81,8 @@ class Asked:
             )
             for number in range(agents)
         ]  # fmt: skip
+        needs = {name: parts(self.need(view.job)) for name, view in self.view.jobs.items()}
+        self._tally = Tally(self.view.runs.values(), lambda run: needs[run.job])
         self._held = [Offer(f"offer-{n}", f"agent-{n}", "", Resources.of(1, 128)) for n in range(0, agents, 4)]
 
     def now(self) -> Millis:
@@ -90,6 +93,9 @@ class Asked:
 
     def held_offers(self) -> Sequence[Offer]:
         return self._held
+
+    def tally(self) -> Tally:
+        return self._tally
 
     def need(self, job: Job) -> Resources:
         return Resources.of(job.cpus, job.mem, job.disk)
@@ -134,7 +140,7 @@ def rows(runs: int = RUNS) -> Iterator[Row]:
             figure = median_ms(partial(_ask, client, f"/api/statistics?{query}"))
             yield Row(f"statistics over {runs:,} runs: {name}", figure, 50, "ms")
         history.close()
-    for agents, tasks, waiting in ((1000, 4000, 0), (1000, 4000, 10_000)):
+    for agents, tasks, waiting in ((1000, 4000, 0), (1000, 4000, 100_000)):
         client = _client(Asked(None, agents, tasks, waiting))
         figure = median_ms(partial(_ask, client, "/api/resources?cpus=1&mem=512&attribute=dc"))
         yield Row(f"resources: {agents:,} agents, {tasks:,} tasks, {waiting:,} waiting", figure, 10, "ms")

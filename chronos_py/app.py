@@ -25,7 +25,7 @@ from chronos_py.clock import SystemClock
 from chronos_py.config import BadSetting, Settings
 from chronos_py.drivers.base import Driver
 from chronos_py.drivers.group import GroupDriver, Members, Node
-from chronos_py.drivers.local import LocalDriver, detect_resources
+from chronos_py.drivers.local import LocalDriver, detect_resources, specs
 from chronos_py.durations import SAMPLES
 from chronos_py.election import Leadership, SoleLeader, ZooKeeperLeadership
 from chronos_py.errors import StoreUnavailable
@@ -35,7 +35,7 @@ from chronos_py.loading import schedule_text
 from chronos_py.metrics import CountingOutbox, Metrics, counting
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.job import CatchUp
-from chronos_py.model.resources import Resources, thousandths
+from chronos_py.model.pools import SHARED_FIRST, ResourceOrder
 from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.sqlite import SqliteJobStore
@@ -89,6 +89,7 @@ def policy_of(settings: Settings) -> Policy:
         quotas=parse_quotas(settings.quotas_text),
         preemption=PreemptionPolicy(int(settings.preemption_after * 1000), settings.preemptions_per_minute),
         immediate_limit=settings.immediate_limit,
+        order=order_of(settings),
         health=HealthPolicy(settings.suspect_agent_after, settings.suspect_agent_for * 1000),
     )
 
@@ -98,14 +99,10 @@ def defaults_of(settings: Settings) -> JobDefaults:
     return JobDefaults(settings.mesos_task_cpu, settings.mesos_task_mem, settings.mesos_task_disk, settings.user)
 
 
-def resources_of(settings: Settings) -> Resources:
-    """Return what this machine offers: what was said, and what is there for the rest."""
-    found, said = detect_resources(settings.folder), settings.amounts
-    return Resources(
-        cpus=thousandths(said["cpus"]) if "cpus" in said else found.cpus,
-        mem=thousandths(said["mem"]) if "mem" in said else found.mem,
-        disk=thousandths(said["disk"]) if "disk" in said else found.disk,
-    )
+def order_of(settings: Settings) -> ResourceOrder:
+    """Return which resources are used first."""
+    orders = settings.order_map
+    return ResourceOrder(orders.pop("", SHARED_FIRST), orders)
 
 
 def local_driver(settings: Settings) -> LocalDriver:
@@ -113,9 +110,10 @@ def local_driver(settings: Settings) -> LocalDriver:
     megabyte = 1024 * 1024
     return LocalDriver(
         settings.folder,
-        resources_of(settings),
+        specs(settings.machine, detect_resources(settings.folder), settings.attribute_map),
         host=settings.host,
-        attributes=settings.attribute_map,
+        roles=settings.roles,
+        order=order_of(settings),
         default_user=settings.user,
         limits=settings.task_limits,
         output_max_bytes=settings.output_max_size * megabyte,
@@ -161,7 +159,7 @@ def mesos_driver(settings: Settings, port: int) -> Driver:
                 hostname=settings.host,
                 webui_url=settings.webui_url or f"http://{settings.host}:{port}",
                 gpus=settings.mesos_gpus,
-                reserved_first=settings.resource_order == "reserved",
+                order=order_of(settings),
                 tls=settings.mesos_tls,
                 ca_file=settings.mesos_ca_file,
                 executor=Setup(uri=_executor_uri(settings, port), cache=False),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from chronos_py import __version__
+from chronos_py import __version__, inquiries
 from chronos_py.config import FLAGS, BadSetting, Flag, settle
 from chronos_py.scheduler.quotas import BadQuotas, parse_quotas
 from chronos_py.transfer.commands import COMMANDS
@@ -110,6 +110,10 @@ def executor(words: tuple[str, ...]) -> None:
     from chronos_py.executor.runtime.main import main as run_executor
 
     sys.exit(run_executor(words))
+
+
+for inquiry in inquiries.COMMANDS:
+    main.add_command(inquiry)
 
 
 @main.command()

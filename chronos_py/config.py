@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from chronos_py.errors import ChronosError
 from chronos_py.flagfiles import BadFile, Given, read_folder, read_toml
+from chronos_py.machine import Said, read_machine, read_order
 from chronos_py.zookeeper import ZooKeeperAddress, clean_path, parse_hosts
 
 Kind = Literal["text", "int", "float", "flag"]
@@ -129,7 +130,8 @@ FLAGS: tuple[Flag, ...] = (
     _idle("cluster_name", "text", "", "prefix of notifications"),
     Flag("webui_url", "text", "", "link that Mesos shows; default: http://<hostname>:<http_port>"),
     Flag("mesos_framework_name", "text", "chronos", "name in Mesos"),
-    Flag("mesos_role", "text", "*", "role in Mesos, or several with commas between them"),
+    Flag("mesos_role", "text", "*", "role in Mesos, or several with commas between them; tasks on this machine may use "
+         "what is reserved for these roles"),
     Flag("mesos_checkpoint", "flag", True, "tasks outlive a restart of their agent"),
     Flag("mesos_authentication_principal", "text", "", "principal in Mesos"),
     Flag("mesos_authentication_secret_file", "text", "", "file with the principal's secret; sent as HTTP Basic"),
@@ -176,12 +178,14 @@ FLAGS: tuple[Flag, ...] = (
     _ours("zk_cert_file", "text", "", "PEM file of our certificate for ZooKeeper"),
     _ours("zk_key_file", "text", "", "PEM file of its key"),
     _ours("resources", "text", "",
-          'what this machine offers, "cpus:4;mem:8192;disk:50000" (memory and disk in MiB); default: all it has'),
+          'what this machine offers, "cpus:4;mem:8192;disk:50000" (memory and disk in MiB), of which "cpus(news):2" is '
+          'reserved for a role; several agents, "name:a;cpus:2;mem:4096;disk:9000;attributes:rack:r1,dc:x|name:b;...", '
+          "or a file with one a line; default: all it has"),
     _ours("attributes", "text", "", 'what jobs\' constraints see of this machine, "rack:r1;dc:x"'),
     _ours("offer_hold", "int", 2000, "how long an offer is kept for work that is near, and how far ahead of a due time "
           "offers are asked for", unit="ms", lowest=0, highest=60_000),
-    _ours("resource_order", "text", "shared", "which resources of an offer are taken first: those that are anybody's, "
-          "or those reserved for our role", choices=("shared", "reserved")),
+    _ours("resource_order", "text", "shared", "which resources are taken first: those that are anybody's (shared), or "
+          'those reserved for our role (reserved); by role "shared,news:reserved"; a job\'s resourceOrder wins'),
     _ours("executor", "text", "mesos", "what runs command tasks on Mesos: Mesos' own executor, one for each task, or "
           "ours, one for all tasks of a user on an agent; a job's executor wins", choices=("mesos", "chronos-py")),
     _ours("executor_uri", "text", "", "where agents fetch our executor; default: from this server; "
@@ -266,9 +270,14 @@ class Settings:
         return [BY_NAME[name] for name in sorted(self.sources) if BY_NAME[name].use == "idle"]
 
     @property
-    def amounts(self) -> dict[str, float]:
-        """Return what `--resources` says, in cores and MiB."""
-        return parse_amounts(str(self.values["resources"]))
+    def machine(self) -> list[Said]:
+        """Return what `--resources` says of each agent of this machine."""
+        return read_machine(str(self.values["resources"]))
+
+    @property
+    def order_map(self) -> dict[str, str]:
+        """Return what `--resource_order` says by role."""
+        return read_order(str(self.values["resource_order"]))
 
     @property
     def attribute_map(self) -> dict[str, str]:
@@ -310,24 +319,6 @@ class Settings:
         """Return where this machine itself reaches the server."""
         address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.http_address, self.http_address)
         return f"[{address}]" if ":" in address else address
-
-
-def parse_amounts(text: str) -> dict[str, float]:
-    """Read `cpus:4;mem:8192;disk:50000`. Raises BadSetting."""
-    amounts: dict[str, float] = {}
-    for part in filter(None, (part.strip() for part in text.split(";"))):
-        name, _, number = (piece.strip() for piece in part.partition(":"))
-        if name not in ("cpus", "mem", "disk"):
-            raise BadSetting("resources", text, f"{name!r} is not one of cpus, mem, disk")
-        if name in amounts:
-            raise BadSetting("resources", text, f"{name} is given twice")
-        try:
-            amounts[name] = float(number)
-        except ValueError:
-            raise BadSetting("resources", text, f"{number!r} is no number") from None
-        if not 0 < amounts[name] < 1e12:
-            raise BadSetting("resources", text, f"{number} is out of range")
-    return amounts
 
 
 def parse_attributes(text: str) -> dict[str, str]:
@@ -443,10 +434,25 @@ def _check(settings: Settings) -> None:
         raise refuse("http_realm", "must not contain quotes or backslashes")
     if not settings.data_dir:
         raise refuse("data_dir", "must not be empty")
-    parse_amounts(settings.resources)
+    _check_machine(settings, refuse)
     parse_attributes(settings.attributes)
     if settings.history_url:
         _check_url(settings, refuse("history_url", "no database can be reached by this URL"))
+
+
+def _check_machine(settings: Settings, refuse: Callable[[str, str], BadSetting]) -> None:
+    """See that the flags about agents and their resources can be read, and go together."""
+    name = "resources"
+    try:
+        agents = settings.machine
+        name = "resource_order"
+        unknown = settings.order_map.keys() - {"", *settings.roles}
+    except ValueError as error:
+        raise refuse(name, str(error)) from None
+    if unknown:
+        raise refuse(name, f"{sorted(unknown)[0]} is not one of --mesos_role")
+    if len(agents) > 1 and settings.zk_hosts:
+        raise refuse("resources", "a node of several, by --zk_hosts, is one agent")
 
 
 def _check_zookeeper(settings: Settings, refuse: Callable[[str, str], BadSetting]) -> None:

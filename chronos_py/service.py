@@ -23,7 +23,7 @@ from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, 
 from chronos_py.feed import Subscription
 from chronos_py.inbox import Inbox, Posted, answer
 from chronos_py.loading import Loader, no_collection
-from chronos_py.model.capacity import AgentCapacity
+from chronos_py.model.capacity import ZERO, AgentCapacity, Parts, parts
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.job import Job
 from chronos_py.model.messages import (
@@ -40,6 +40,8 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
+from chronos_py.model.run import Run
+from chronos_py.model.tally import Tally
 from chronos_py.model.view import View, Waiting
 from chronos_py.persistence.base import JobStore
 from chronos_py.scheduler.book import Policy, Turn
@@ -255,6 +257,14 @@ class Service:
     def need(self, job: Job) -> Resources:
         """Return what a run of a job takes of its agent."""
         return need(job, self._policy.tasks)
+
+    def _need_of(self, run: Run) -> Parts:
+        entry = self._engine.book.owner(run)
+        return parts(self.need(entry.job)) if entry else ZERO
+
+    def tally(self) -> Tally:
+        """Return the sums over runs that have not ended."""
+        return self.view.tally
 
     def queue_levels(self) -> dict[int, int]:
         """Return how many runs wait for a place, by priority."""
@@ -518,6 +528,7 @@ class Service:
         view = View(jobs=jobs, runs=dict(self._engine.book.runs), quarantined=quarantined)
         for run in sorted((*view.runs.values(), *self._engine.book.kept.values()), key=lambda run: run.id):
             view.immediate.put(run)
+        view.tally = Tally(view.runs.values(), self._need_of)
         view.waiting = WaitingView(self)  # type: ignore[assignment]  # a mapping as far as readers go
         view.changed = self.view.changed + 1
         view.loaded = True
@@ -538,8 +549,11 @@ class Service:
             runs = self._engine.book.runs
             view.runs.update({number: runs[number] for number in turn.runs if number in runs})
             for number in turn.runs:
-                if number not in runs:
+                if number in runs:
+                    view.tally.put(runs[number], self._need_of)
+                else:
                     view.runs.pop(number, None)
+                    view.tally.drop(number)
             self._publish_immediate(turn.runs)
 
     def _publish_immediate(self, numbers: set[int]) -> None:

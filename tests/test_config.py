@@ -261,7 +261,7 @@ def test_flags_without_effect_are_named_when_given():
 
 def test_resources_and_attributes_are_read():
     settings = settle({"resources": "cpus:4; mem:8192.5;", "attributes": "rack:r1; dc:x:y"}, {})
-    assert settings.amounts == {"cpus": 4.0, "mem": 8192.5}
+    assert settings.machine[0].amounts == {("cpus", "*"): 4.0, ("mem", "*"): 8192.5}
     assert settings.attribute_map == {"rack": "r1", "dc": "x:y"}
 
 

@@ -17,6 +17,7 @@ from chronos_py.model.messages import Request
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.statistics import Group, StatisticsQuery
+from chronos_py.model.tally import Tally
 from chronos_py.model.view import View
 from chronos_py.persistence.base import RunQuery
 
@@ -101,6 +102,9 @@ class Backend(Protocol):
 
     def need(self, job: Job) -> Resources:
         """Return what a run of a job takes of its agent."""
+
+    def tally(self) -> Tally:
+        """Return the sums over runs that have not ended."""
 
     def queue_levels(self) -> Mapping[int, int]:
         """Return how many runs wait, by priority."""

@@ -11,6 +11,7 @@ from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.immediate import id_of_task
 from chronos_py.model.run import Run
 from chronos_py.model.schemas import ContainerSchema, JobSchema, Part
+from chronos_py.scheduler.explanation import Rank, read, sentence
 
 
 class RunForm(Schema):
@@ -62,6 +63,30 @@ class RunChangeForm(Schema):
     priority = fields.Integer(required=True)
 
 
+class NextPlaceForm(Schema):
+    agent = fields.String()
+    share = fields.Float()
+
+
+class HeldUpForm(Schema):
+    code = fields.String()
+    sentence = fields.String()
+
+
+class PlacementForm(Schema):
+    """Why an attempt was placed where it was."""
+
+    candidates = fields.Integer(metadata={"description": "agents that met the hard rules but for room"})
+    rank = fields.String(metadata={"description": f"what decided: {', '.join(Rank)}"})
+    share = fields.Float(metadata={"description": "how much of the agent was in use before"})
+    next = fields.Nested(NextPlaceForm, metadata={"description": "the next in order"})
+    avoided = fields.Dict(metadata={"description": "agents that the run avoids, and how strongly (0 to 1)"})
+    taken = fields.Dict(metadata={"description": "what it took, by role"})
+    waited = fields.Integer(metadata={"description": "ms since it was due, or began to wait anew"})
+    heldUp = fields.Nested(HeldUpForm, metadata={"description": "what stood in its way last"})
+    sentence = fields.String()
+
+
 class AttemptForm(Schema):
     """One try of a run."""
 
@@ -80,6 +105,7 @@ class AttemptForm(Schema):
     exitCode = fields.Integer(allow_none=True)
     sandbox = fields.String(allow_none=True, metadata={"description": "where the agent shows its files"})
     signal = fields.Integer(allow_none=True)
+    placement = fields.Nested(PlacementForm, allow_none=True)
 
 
 class RunDetailForm(RunForm):
@@ -263,7 +289,19 @@ def ended_attempt(attempt: AttemptRecord) -> dict[str, Any]:
         "message": attempt.message,
         "exitCode": attempt.exit_code,
         "signal": attempt.signal,
+        "placement": placement_form(attempt.placement),
     }
+
+
+def placement_form(text: str) -> dict[str, Any] | None:
+    """Return why an attempt was placed where it was, None when that is not known."""
+    form = read(text)
+    if form is None:
+        return None
+    return {**{KEYS.get(key, key): value for key, value in form.items()}, "sentence": sentence(form)}
+
+
+KEYS = {"held_up": "heldUp"}
 
 
 def present_attempt(run: Run) -> dict[str, Any] | None:
@@ -285,4 +323,5 @@ def present_attempt(run: Run) -> dict[str, Any] | None:
         "message": "",
         "exitCode": None,
         "signal": None,
+        "placement": placement_form(run.placement),
     }

@@ -15,10 +15,13 @@ from chronos_py.api.forms import (
     AttemptForm,
     AttemptListForm,
     ErrorForm,
+    HeldUpForm,
     JobForm,
     JobListForm,
     JobWhyForm,
     LeaderForm,
+    NextPlaceForm,
+    PlacementForm,
     QuarantineForm,
     QueueForm,
     QuotasForm,
@@ -57,6 +60,7 @@ from chronos_py.model.schemas import ContainerSchema, Own, Part, Parts, Texts
 
 TEXT, EVENTS = "text/plain", "text/event-stream"
 _FORMS: tuple[type[Schema], ...] = (
+    *(NextPlaceForm, HeldUpForm, PlacementForm),
     *(ContainerSchema, JobForm, AttemptForm, RunForm, WaitForm, ErrorForm, RunDetailForm),
     *(RunChangeForm, JobListForm, RunListForm, AttemptListForm, JobWhyForm, QueueForm, QuotasForm, QuarantineForm),
     LeaderForm,

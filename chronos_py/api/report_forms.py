@@ -110,6 +110,7 @@ class AgentCapacityForm(Schema):
     offered = fields.Nested(AmountsForm)
     free = fields.Nested(AmountsForm)
     reserved = fields.Dict(keys=fields.String(), values=fields.Nested(AmountsForm))
+    usedOf = fields.Dict(keys=fields.String(), values=fields.Nested(AmountsForm))
     slots = fields.Integer(allow_none=True)
 
 
@@ -133,6 +134,11 @@ class ResourcesForm(CapacityForm):
     shape = fields.Nested(AmountsForm, allow_none=True)
     reserved = fields.Dict(
         keys=fields.String(), values=fields.Nested(AmountsForm), metadata={"description": "by role; `*`: for nobody"}
+    )
+    usedOfReserved = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(AmountsForm),
+        metadata={"description": "what is used of each role's part, as far as the cluster tells"},
     )
     running = fields.Integer()
     queue = fields.Nested(WaitingForm)

@@ -1,13 +1,13 @@
 """GET /api/resources: what the cluster has, what is used and free, what would fit, and what waits.
 
-Cheap enough to be asked every second: it is made from memory, in one pass over agents and one over active runs.
+Cheap enough to be asked every second: it is made from memory, in one pass over agents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import add, sub
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from flask import Blueprint, request
@@ -19,9 +19,9 @@ from chronos_py.api.parameters import amount, choice
 from chronos_py.api.transport import answer
 from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput
-from chronos_py.model.capacity import SHARED, ZERO, Parts, Room, parts, rooms, total
+from chronos_py.model.capacity import ZERO, Parts, Room, parts, rooms, total
+from chronos_py.model.pools import SHARED
 from chronos_py.model.resources import LARGEST, Resources
-from chronos_py.model.run import Phase, Run
 
 SHAPE = ("cpus", "mem", "disk", "gpus")
 
@@ -31,16 +31,40 @@ def _form(amounts: Parts) -> dict[str, float]:
     return {"cpus": cpus / 1000, "mem": mem / 1000, "disk": disk / 1000, "gpus": gpus / 1000}
 
 
-def _sum_form(found: Sequence[Room], need: Parts | None) -> dict[str, Any]:
-    return {
-        "agents": len(found),
-        "total": _form(total(room.total for room in found)),
-        "used": _form(total(room.used for room in found)),
-        "usedByUs": _form(total(room.by_us for room in found)),
-        "offered": _form(total(room.offered for room in found)),
-        "free": _form(total(room.free for room in found)),
-        "slots": sum(room.slots for room in found) if need else None,
-    }
+class Sums(NamedTuple):
+    """What some agents have together."""
+
+    agents: int
+    total: Parts
+    used: Parts
+    by_us: Parts
+    offered: Parts
+    free: Parts
+    slots: int
+
+    @classmethod
+    def of(cls, found: Sequence[Room]) -> Sums:
+        if not found:
+            return cls(0, ZERO, ZERO, ZERO, ZERO, ZERO, 0)
+        _, totals, used, by_us, offered, free, counts = zip(*found, strict=True)
+        return cls(len(found), total(totals), total(used), total(by_us), total(offered), total(free), sum(counts))
+
+    @classmethod
+    def together(cls, sums: Collection[Sums]) -> Sums:
+        """Return the sum of sums, of one at least."""
+        agents, totals, used, by_us, offered, free, counts = zip(*sums, strict=True)
+        return cls(sum(agents), total(totals), total(used), total(by_us), total(offered), total(free), sum(counts))
+
+    def form(self, need: Parts | None) -> dict[str, Any]:
+        return {
+            "agents": self.agents,
+            "total": _form(self.total),
+            "used": _form(self.used),
+            "usedByUs": _form(self.by_us),
+            "offered": _form(self.offered),
+            "free": _form(self.free),
+            "slots": self.slots if need else None,
+        }
 
 
 def _agent_form(room: Room, need: Parts | None) -> dict[str, Any]:
@@ -56,6 +80,7 @@ def _agent_form(room: Room, need: Parts | None) -> dict[str, Any]:
         "offered": _form(room.offered),
         "free": _form(room.free),
         "reserved": {role: _form(parts(amounts)) for role, amounts in agent.reserved.items()},
+        "usedOf": {role: _form(parts(amounts)) for role, amounts in agent.used_of.items()},
         "slots": room.slots if need else None,
     }
 
@@ -80,31 +105,28 @@ def by_role(found: Iterable[Room]) -> dict[str, dict[str, float]]:
     return {role: _form(amounts) for role, amounts in sorted({**sums, SHARED: rest}.items())}
 
 
-class Waits:
-    """What waits: how many runs by priority, and since when the oldest of them is due."""
+def used_of(found: Iterable[Room]) -> dict[str, dict[str, float]]:
+    """Return what is used of each role's part, `*` of nobody's, as far as drivers know it."""
+    roles: dict[str, list[Parts]] = {}
+    for room in found:
+        for role, amounts in room.agent.used_of.items():
+            roles.setdefault(role, []).append(parts(amounts))
+    return {role: _form(total(amounts)) for role, amounts in sorted(roles.items())}
 
-    def __init__(self) -> None:
-        self.count: dict[int, int] = {}
-        self.oldest: dict[int, tuple[Millis, int]] = {}
 
-    def add(self, run: Run) -> None:
-        level, key = run.priority, (run.due, run.id)
-        self.count[level] = self.count.get(level, 0) + 1
-        if key < self.oldest.get(level, (2**63, 0)):
-            self.oldest[level] = key
-
-    def form(self, now: Millis) -> dict[str, Any]:
-        levels = [
-            {
-                "priority": level,
-                "waiting": self.count[level],
-                "oldestRun": self.oldest[level][1],
-                "oldestDue": iso(self.oldest[level][0]),
-                "oldestWait": max(0, now - self.oldest[level][0]) / 1000,
-            }
-            for level in sorted(self.count, reverse=True)
-        ]
-        return {"waiting": sum(self.count.values()), "byPriority": levels}
+def queue_form(waiting: Mapping[int, tuple[int, Millis, int]], now: Millis) -> dict[str, Any]:
+    """Return what waits: how many runs by priority, and since when the oldest of them is due."""
+    levels = [
+        {
+            "priority": level,
+            "waiting": count,
+            "oldestRun": run,
+            "oldestDue": iso(due),
+            "oldestWait": max(0, now - due) / 1000,
+        }
+        for level, (count, due, run) in waiting.items()
+    ]
+    return {"waiting": sum(count for count, _, _ in waiting.values()), "byPriority": levels}
 
 
 class ResourcesApi:
@@ -117,29 +139,39 @@ class ResourcesApi:
         need, attribute = self._shape(), request.args.get("attribute") or None
         listed = choice("agents", ("true", "false"), "false") == "true"
         agents = self.backend.capacity()
-        by_us, running, waits = self._runs()
-        found = rooms(agents, by_us, self._offered(), need)
+        tally = self.backend.tally()
+        found = rooms(agents, tally.by_agent.copy(), self._offered(), need)
+        groups = self._groups(found, attribute)
+        sums = {value: Sums.of(group) for value, group in groups.items()}
         form: dict[str, Any] = {
             "at": iso(self.backend.now()),
             "age": round(max((agent.age for agent in agents), default=0.0), 3),
-            **_sum_form(found, need),
+            **Sums.together(sums.values()).form(need),
             "largestFree": _form(max((room.free for room in found), default=ZERO)),
             "shape": _form(need) if need else None,
             "reserved": by_role(found),
-            "running": running,
-            "queue": waits.form(self.backend.now()),
+            "usedOfReserved": used_of(found),
+            "running": tally.running,
+            "queue": queue_form(tally.waiting(), self.backend.now()),
         }
-        if attribute:
-            groups: dict[str, list[Room]] = {}
-            for room in found:
-                value = room.agent.attributes.get(attribute)
-                groups.setdefault("" if value is None else shown(value), []).append(room)
-            form["byAttribute"] = [
-                {"value": value, **_sum_form(group, need)} for value, group in sorted(groups.items())
-            ]
+        if attribute and found:
+            form["byAttribute"] = [{"value": value, **sums[value].form(need)} for value in sorted(sums)]
+        elif attribute:
+            form["byAttribute"] = []
         if listed:
             form["byAgent"] = [_agent_form(room, need) for room in found]
         return answer(orjson.dumps(form))
+
+    @staticmethod
+    def _groups(found: list[Room], attribute: str | None) -> dict[str, list[Room]]:
+        """Return the agents by the value of an attribute; all as one group when none is asked about."""
+        if not attribute or not found:
+            return {"": found}
+        groups: dict[str, list[Room]] = {}
+        for room in found:
+            value = room.agent.attributes.get(attribute)
+            groups.setdefault("" if value is None else shown(value), []).append(room)
+        return groups
 
     def _shape(self) -> Parts | None:
         """Return the shape that is asked about. Raises InvalidInput."""
@@ -156,31 +188,6 @@ class ResourcesApi:
         for offer in self.backend.held_offers():
             held[offer.agent_id] = tuple(map(add, held.get(offer.agent_id, ZERO), parts(offer.resources)))
         return held
-
-    def _runs(self) -> tuple[Mapping[str, Parts], int, Waits]:
-        """Return what our tasks have of each agent, how many there are, and what waits.
-
-        A job that was changed tells what its runs need from now on, one that is gone nothing.
-        """
-        sums: dict[str, Parts] = {}
-        needs: dict[str, Parts] = {}
-        waits, running = Waits(), 0
-        for run in list(self.backend.view.runs.values()):
-            phase = run.phase
-            if phase is Phase.RUNNING or phase is Phase.LAUNCHING:
-                running += 1
-                need = needs.get(run.job) if run.immediate is None else parts(self.backend.need(run.immediate.job))
-                if need is None:
-                    need = needs[run.job] = self._need(run.job)
-                known = sums.get(run.agent_id)
-                sums[run.agent_id] = need if known is None else tuple(map(add, known, need))
-            elif phase is not Phase.REPORTING:
-                waits.add(run)
-        return sums, running, waits
-
-    def _need(self, job: str) -> Parts:
-        view = self.backend.view.jobs.get(job)
-        return parts(self.backend.need(view.job)) if view else ZERO
 
 
 def resources_blueprint(backend: Backend) -> Blueprint:

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from chronos_py.api.backend import ApiSettings, Backend, OutputChunk
-from chronos_py.api.forms import active_run, ended_attempt, ended_run, iso, present_attempt
+from chronos_py.api.forms import active_run, ended_attempt, ended_run, iso, placement_form, present_attempt
 from chronos_py.api.openapi import API_PAGE, openapi_document
 from chronos_py.api.parameters import choice as _choice
 from chronos_py.api.parameters import instant as _instant
@@ -31,6 +31,7 @@ from chronos_py.model.schemas import JOB_FIELDS, read_priority
 from chronos_py.model.view import JobView, Waiting
 from chronos_py.persistence.base import RunQuery
 from chronos_py.scheduler.queue import rank
+from chronos_py.scheduler.why import why_ended
 
 MOST_ROWS = 1000
 LARGEST_CHUNK = 1024 * 1024
@@ -236,11 +237,20 @@ class RunsApi:
             row = self.backend.history.run(number)
             if row is None:
                 raise UnknownRun(number)
+            detail = why_ended(row)[1]
+            attempts = self.backend.history.attempts(number)
+            if attempts and (placed := placement_form(attempts[-1].placement)):
+                detail["placement"] = placed
             return _json(
-                {"code": "ended", "sentence": f"ended: {row.outcome.value} {row.reason}".strip(), "detail": {}}
+                {"code": "ended", "sentence": f"ended: {row.outcome.value} {row.reason}".strip(), "detail": detail}
             )
-        waiting = self._waiting(run)
-        return _json(_wait_form(waiting) if waiting else {"code": "running", "sentence": "it runs", "detail": {}})
+        waiting, placed = self._waiting(run), placement_form(run.placement)
+        detail = {"agent": run.agent_id, "host": run.host, "placement": placed} if placed else {}
+        if waiting is not None:
+            form = _wait_form(waiting)
+            return _json({**form, "detail": {**form["detail"], **detail}})
+        sentence = f"it runs on {run.host}: {placed['sentence']}" if placed else "it runs"
+        return _json({"code": "running", "sentence": sentence, "detail": detail})
 
     def queue(self) -> ResponseReturnValue:
         """List what waits, first in order first, with reasons."""

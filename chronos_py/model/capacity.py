@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter, sub
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from chronos_py.model.resources import Resources
 
 NOTHING = Resources()
-SHARED = "*"  # the role of what is reserved for nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +18,7 @@ class AgentCapacity:
 
     `used` is what tasks of all frameworks have, as far as the cluster tells; `reserved` by role; `ours` are the roles
     whose reservations we may use. An agent that takes no tasks is not `active`. `age` in seconds: how old this is.
+    `used_of` is what of `used` was taken from which role's part, where the driver knows it.
     """
 
     id: str
@@ -30,6 +30,7 @@ class AgentCapacity:
     active: bool = True
     ours: frozenset[str] = frozenset()
     age: float = 0.0
+    used_of: Mapping[str, Resources] = field(default_factory=dict)
 
 
 Parts = tuple[int, ...]  # cpus, mem, disk, gpus, ports: sums over a thousand agents are ten times as fast with these
@@ -80,18 +81,27 @@ def rooms(
 
 def _free(agent: AgentCapacity, total: Parts, used: Parts) -> Parts:
     """Return what nobody uses, and at most what is not reserved for others."""
-    rest = total
-    for role, amount in agent.reserved.items():
-        if role not in agent.ours:
-            rest = tuple(map(sub, rest, parts(amount)))
-    if rest is total:
-        return tuple([all_of - taken if all_of > taken else 0 for all_of, taken in zip(total, used, strict=True)])
-    free = []
-    for all_of, taken, most in zip(total, used, rest, strict=True):
-        left = all_of - taken
-        left = most if most < left else left
-        free.append(left if left > 0 else 0)
-    return tuple(free)
+    others = [amount for role, amount in agent.reserved.items() if role not in agent.ours]
+    cpus, mem, disk, gpus, ports = total  # written out: a loop over the five would take three times as long
+    cpus_used, mem_used, disk_used, gpus_used, ports_used = used
+    cpus_free, mem_free, disk_free = cpus - cpus_used, mem - mem_used, disk - disk_used
+    gpus_free, ports_free = gpus - gpus_used, ports - ports_used
+    if others:
+        for amount in others:
+            cpus, mem, disk = cpus - amount.cpus, mem - amount.mem, disk - amount.disk
+            gpus, ports = gpus - amount.gpus, ports - amount.ports
+        cpus_free = cpus if cpus < cpus_free else cpus_free
+        mem_free = mem if mem < mem_free else mem_free
+        disk_free = disk if disk < disk_free else disk_free
+        gpus_free = gpus if gpus < gpus_free else gpus_free
+        ports_free = ports if ports < ports_free else ports_free
+    return (
+        cpus_free if cpus_free > 0 else 0,
+        mem_free if mem_free > 0 else 0,
+        disk_free if disk_free > 0 else 0,
+        gpus_free if gpus_free > 0 else 0,
+        ports_free if ports_free > 0 else 0,
+    )
 
 
 def total(amounts: Iterable[Parts]) -> Parts:

@@ -29,6 +29,7 @@ class AttemptRecord:
     exit_code: int | None = None
     signal: int | None = None
     owner: str = ""
+    placement: str = ""  # why it was placed where it was: see scheduler.explanation
 
     @property
     def exit_reason(self) -> str:

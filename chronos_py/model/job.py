@@ -25,6 +25,13 @@ class OnUncertain(StrEnum):
     RERUN = "rerun"  # try it again, at no cost in retries
 
 
+class First(StrEnum):
+    """Which of an agent's resources a task uses first."""
+
+    SHARED = "shared"  # what is anybody's
+    RESERVED = "reserved"  # what is reserved for our role
+
+
 class Avoid(StrEnum):
     """How a retry avoids the agents on which attempts of its run failed."""
 
@@ -165,6 +172,7 @@ class Job:
     preemptible: bool = False  # its runs may be stopped to make room for runs of higher priority
     start_within: float | None = None  # promises, in seconds from the due time: for statistics alone
     finish_within: float | None = None
+    resource_order: First | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)  # stored fields that we do not know, kept as they are
 
     @property

@@ -24,7 +24,8 @@ class Offer:
 
     `total` is all that the agent has, where the driver knows it (balance is measured against it). `attributes` are the
     agent's; `detail` is whatever the driver needs back at launch and nobody else reads. A task may be launched on
-    several offers of one agent together when their `role` (the one they were made to) is the same.
+    several offers of one agent together when their `role` (the one they were made to) is the same. `reserved` says what
+    of `resources` is reserved for which role.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Offer:
     detail: Any = None
     role: str = ""
     outage: Outage | None = None
+    reserved: Mapping[str, Resources] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,8 @@ def _own(job: Job) -> Iterator[tuple[str, str]]:
         yield "startWithin", double_text(job.start_within)
     if job.finish_within is not None:
         yield "finishWithin", double_text(job.finish_within)
+    if job.resource_order is not None:
+        yield "resourceOrder", string_json(job.resource_order)
 
 
 def _files(job: Job, line: Line, mirrored: bool) -> Iterator[tuple[str, str]]:

@@ -151,6 +151,7 @@ class Run:
     spots: tuple[tuple[str, str], ...] = ()  # values of its agent's attributes that matter to the job's other runs
     since: Millis = 0  # when it began to wait anew, having been preempted; 0: it waits since it was due
     displaced_by: int = 0  # the run for which it was preempted last
+    placement: str = ""  # why its present attempt was placed where it is: see scheduler.explanation
     first_started: Millis | None = None  # when the first attempt that started did; None: the present one is the first
     immediate: Immediate | None = None  # its definition, where it has no job of its own in the store
     ended: Ended | None = None  # with phase ENDED
@@ -198,3 +199,4 @@ class Task:
     data: bytes = b""
     time_limit: float = 0
     kill_grace: float = 3
+    resource_order: str = ""  # shared or reserved: what its job wants used first; empty: by the server's rule

@@ -15,7 +15,7 @@ from marshmallow import EXCLUDE, Schema, fields, missing
 
 from chronos_py.errors import BadDocument, InvalidInput
 from chronos_py.model import java
-from chronos_py.model.job import Avoid, CatchUp, OnUncertain, Pair
+from chronos_py.model.job import Avoid, CatchUp, First, OnUncertain, Pair
 
 
 class _Coerced(fields.Field):  # type: ignore[type-arg]
@@ -318,6 +318,7 @@ class JobSchema(Lenient):
     preemptible = Own(_truth, "true or false", "boolean")
     start_within = Own(_SECONDS, "a number of seconds, 0 or more", data_key="startWithin")
     finish_within = Own(_SECONDS, "a number of seconds, 0 or more", data_key="finishWithin")
+    resource_order = Own(First, "shared or reserved", "string", data_key="resourceOrder")
 
 
 def read_priority(value: Any) -> int:

@@ -14,6 +14,7 @@ from chronos_py.clock import Millis
 from chronos_py.model.job import Job, JobState
 from chronos_py.model.register import Register
 from chronos_py.model.run import Run
+from chronos_py.model.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,24 @@ class Cause(StrEnum):
     ENDED = "ended"  # it has ended
 
 
+class EndCause(StrEnum):
+    """Why a run ended as it did: the whole list."""
+
+    SUCCESS = "success"
+    FAILED = "failed"  # its last attempt failed, and no other was due
+    TIMED_OUT = "timed_out"  # it ran for longer than its job allows
+    LOST = "lost"  # the cluster lost its task, or there was no word of it for too long
+    KILLED = "killed"  # a user stopped it
+    JOB_DELETED = "job_deleted"
+    PURGED = "purged"  # a user emptied the queue
+    PREEMPTED = "preempted"  # it made room for another, and its job was disabled meanwhile
+    LATE = "late"  # it could not start in time
+    OVERTAKEN = "overtaken"  # it could not start before a later due time came
+    MERGED = "merged"  # another run stands for it
+    DISABLED = "disabled"  # its job was disabled
+    LEFT_OUT = "left_out"  # it was not taken up, for the reason that is given
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Why a run does not run yet; `detail` gives the numbers."""
@@ -86,4 +105,5 @@ class View:
     quarantined: list[Any] = field(default_factory=list)
     leader: bool = False
     loaded: bool = False  # False: nothing is known yet, which is not the same as that there is nothing
+    tally: Tally = field(default_factory=Tally)
     changed: int = 0  # grows with every publication that changed a job

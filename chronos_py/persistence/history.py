@@ -42,14 +42,15 @@ log = structlog.get_logger(__name__)
 R = TypeVar("R")
 Noun = TypeVar("Noun")
 
-VERSION = 2
+VERSION = 3
 STEPS: dict[int, Sequence[str]] = {  # statements that turn version n into n + 1, and our own word
     1: (
         "ALTER TABLE runs ADD COLUMN first_started BIGINT",
         "ALTER TABLE runs ADD COLUMN exit_reason TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE attempts ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
         "make rollups",
-    )
+    ),
+    2: ("ALTER TABLE attempts ADD COLUMN placement TEXT NOT NULL DEFAULT ''",),
 }
 
 SIZES = (256, 64, 16, 4, 1)  # rows per statement; each is compiled once
@@ -116,6 +117,7 @@ attempts = sa.Table(
     sa.Column("exit_code", _Int),
     sa.Column("signal", _Int),
     sa.Column("owner", sa.Text, nullable=False, server_default=""),
+    sa.Column("placement", sa.Text, nullable=False, server_default=""),
     sa.Index("attempts_of_job", "job", "launched"),
     sqlite_with_rowid=False,
 )
@@ -139,14 +141,14 @@ def _run_of(row: Sequence[Any]) -> RunRecord:
 
 def _attempt_row(a: AttemptRecord) -> tuple[Any, ...]:
     return (a.run, a.attempt, a.task_id, a.job, a.agent_id, a.host, a.launched, a.started, a.ended, a.outcome.value,
-            a.state, a.reason, a.message, a.exit_code, a.signal, a.owner)  # fmt: skip
+            a.state, a.reason, a.message, a.exit_code, a.signal, a.owner, a.placement)  # fmt: skip
 
 
 def _attempt_of(row: Sequence[Any]) -> AttemptRecord:
     run, attempt, task_id, job, agent, host, launched, started, ended, outcome, state, reason, message, code, signal, \
-        owner = row  # fmt: skip
+        owner, placement = row  # fmt: skip
     return AttemptRecord(run, attempt, task_id, job, agent, host, launched, started, ended, Outcome(outcome), state,
-                         reason, message, code, signal, owner)  # fmt: skip
+                         reason, message, code, signal, owner, placement)  # fmt: skip
 
 
 def sqlite_url(data_dir: str | Path) -> str:

@@ -17,6 +17,7 @@ from chronos_py.clock import Millis
 from chronos_py.model.history import HistoryRecord
 from chronos_py.model.job import Avoid, CatchUp, Job, JobState
 from chronos_py.model.messages import Change, Delete, Effect, Put
+from chronos_py.model.pools import ResourceOrder
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run
 from chronos_py.model.view import JobView
@@ -63,6 +64,7 @@ class Policy:
     preemption: PreemptionPolicy = field(default_factory=PreemptionPolicy)
     health: HealthPolicy = field(default_factory=HealthPolicy)
     immediate_limit: int = 500_000  # immediate jobs, ended ones whose results are kept included
+    order: ResourceOrder = field(default_factory=ResourceOrder)
     unknown_tasks: Literal["adopt", "kill"] = "adopt"  # tasks of ours that run, but that the store does not know
 
 

@@ -42,6 +42,7 @@ from chronos_py.model.messages import (
 from chronos_py.model.offer import Offer
 from chronos_py.model.run import Phase, Run, Task
 from chronos_py.model.view import Cause, JobView, Waiting
+from chronos_py.scheduler.accounts import Accounts, why_here
 from chronos_py.scheduler.admission import Admission
 from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
@@ -372,6 +373,7 @@ class Engine:
             holdings=book.holdings,
             lending=self._lending(requests),
         )
+        before = self.refusals
         self._note_refusals(placement.refusals)
         hold = self.loop.policy.hold
         self.picky = {request.run: book.runs[request.run].not_before + hold for request in placement.picky[:IN_SIGHT]}
@@ -379,9 +381,11 @@ class Engine:
         by_place: dict[Place, list[Task]] = {}
         for where, runs in self._this_turns(placement.launches):
             tasks = by_place[where] = []
+            accounts = Accounts(offers[where], book.policy.order)
             for number in runs:
                 self.at_work = number
-                tasks.append(self._launch(number, offers[where][0], now))
+                text = why_here(book, number, placement.choices[number], accounts, before, now)
+                tasks.append(self._launch(number, offers[where][0], now, text))
         self.at_work = None
         demand = Demand(self._waiting_shapes(), coming, book.unplaced)
         seconds = self.loop.rest_filter(demand, now)
@@ -440,7 +444,7 @@ class Engine:
             count += len(chosen[-1][1])
         return chosen
 
-    def _launch(self, number: int, offer: Offer, now: Millis) -> Task:
+    def _launch(self, number: int, offer: Offer, now: Millis, why: str) -> Task:
         """Store the intent to launch a run's present attempt; return the task."""
         book = self.book
         run = book.runs[number]
@@ -455,6 +459,7 @@ class Engine:
             launched=now,
             deadline=now + book.policy.launch_patience,
             spots=self._spots(entry, offer),
+            placement=why,
         )
         self.releaser.absorb(entry, run, now)
         if entry.job.concurrent:

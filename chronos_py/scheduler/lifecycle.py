@@ -345,6 +345,7 @@ class Lifecycle:
             kills=0,
             foreign_id="",
             spots=(),
+            placement="",
             **changes,
         )
         self.book.timers.set(not_before, run.id)
@@ -470,6 +471,7 @@ class Lifecycle:
         ended = now
         if news and news.at is not None:
             ended = max(run.started or run.launched or run.created, min(news.at, now))
+        made_room = f"made room for run {run.displaced_by}"
         self.book.record(
             AttemptRecord(
                 run=run.id,
@@ -484,10 +486,11 @@ class Lifecycle:
                 outcome=outcome,
                 state=news.state if news else "",
                 reason=reason or (news.reason if news else ""),
-                message=news.message if news else "",
+                message=made_room if outcome is Outcome.PREEMPTED else news.message if news else "",
                 exit_code=news.exit_code if news else None,
                 signal=news.signal if news else None,
                 owner=self.book.owner_name(run),
+                placement=run.placement,
             )
         )
 

@@ -4,13 +4,15 @@ A *place* is what one agent offers to one role: offers of equal agent and role a
 Hard rules: quotas (`quotas`), constraints, room, exact to the thousandth, no agent that is down for maintenance, and no
 agent that the run may not have. Preferences, the first that differs decides:
 
-1. *avoidance*: a retry goes to an agent on which no attempt of its run failed, if any has room; never a veto;
+1. *avoidance*: a retry goes to an agent on which no attempt of its run failed, if any has room, else to the least
+   avoided (`retry.weights`); never a veto;
 2. *health*: an agent on which many attempts in a row failed, of any jobs, comes last (`health`);
 3. *maintenance*: then one that is soon to go down;
 4. *scarcity*: a task without GPUs takes an agent that has some only when no other has room;
 5. *balance*: the place whose dominant share in use is smallest (Ghodsi et al., "Dominant Resource Fairness", 2011).
 
-2 to 4 are steps on the same scale as the share, so that they cost nothing.
+2 to 4 are steps on the same scale as the share, so that they cost nothing. What decided is noted with each launch, as a
+`Choice` (`explanation`).
 
 Within a round a place's room only shrinks and its share only grows. So places stand in heaps whose entries may be too
 cheap but never too dear: the head is looked at again before it is trusted. Shapes with equal constraints share a heap
@@ -32,6 +34,7 @@ from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.view import Cause
 from chronos_py.scheduler.constraints import first_unmet, relative, spot, suits
+from chronos_py.scheduler.explanation import Choice, Rank
 from chronos_py.scheduler.holdings import Holdings
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.quotas import Excess, Gate
@@ -54,7 +57,8 @@ def place_of(offer: Offer) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A run that wants a place; `avoid` are agents to use only when no other has room, or with `strict` not at all."""
+    """A run that wants a place; `avoid` are agents to use only when no other has room, the first of them first, or with
+    `strict` not at all."""
 
     run: int
     shape: Shape
@@ -95,10 +99,11 @@ class Refusal:
 
 @dataclass(slots=True)
 class Placement:
-    """`launches`: (request, place) in order; `refusals`: why each shape that waits fits nowhere; `picky`: strict
-    requests that found no place but, at best, one that they avoid."""
+    """`launches`: (request, place) in order; `choices`: what each run's place was chosen from; `refusals`: why each
+    shape that waits fits nowhere; `picky`: strict requests that found no place but, at best, one that they avoid."""
 
     launches: list[tuple[Request, Place]] = field(default_factory=list)
+    choices: dict[int, Choice] = field(default_factory=dict)
     refusals: dict[Shape, Refusal] = field(default_factory=dict)
     picky: list[Request] = field(default_factory=list)
 
@@ -174,6 +179,7 @@ class _Agent:
 
 
 KINDS = ("cpus", "mem", "disk", "gpus", "ports")
+NO_CHOICE = Choice(Rank.ONLY, 0, 0.0)
 Entry = tuple[float, int]  # share in use when it was put there, position of the place
 
 
@@ -210,6 +216,7 @@ class Board:
         self._groups: dict[tuple[tuple[Constraint, ...], tuple[str, ...]], list[Entry]] = {}
         self._shared: dict[Shape, list[Entry]] = {}
         self._own: dict[Shape, list[Entry]] = {}
+        self.choice = NO_CHOICE  # what the last place was chosen from
 
     def _group(self, shape: Shape) -> list[Entry]:
         """Return the heap of all places that meet the shape's constraints."""
@@ -276,7 +283,9 @@ class Board:
                 continue
             if agent.cpus < need.cpus or agent.mem < need.mem or agent.disk < need.disk or agent.id in avoid:
                 break
-            heapreplace(heap, (agent.take(need), position))
+            heappop(heap)
+            self.choice = self._choice(agent, share, heap, need, avoid)
+            heappush(heap, (agent.take(need), position))
             return agent.place
         if avoid:
             return self._take_own(heap.copy(), need, request)
@@ -307,16 +316,49 @@ class Board:
                 avoided.append(heappop(heap))
             else:
                 chosen = agent
-                heapreplace(heap, (agent.take_scarce(need) if scarce else agent.take(need), position))
+                heappop(heap)
+                self.choice = self._choice(agent, share, heap, need, avoid, avoided)
+                heappush(heap, (agent.take_scarce(need) if scarce else agent.take(need), position))
                 break
         if chosen is None and avoided and not request.strict:
-            chosen = agents[avoided[0][1]]
+            chosen = min((agents[position] for _, position in avoided), key=lambda one: avoid.index(one.id))
+            self.choice = Choice(Rank.LAST_RESORT, len(avoided), chosen.share - chosen.step)
             chosen.take_scarce(need)
         for entry in (*avoided, *unsuited):
             heappush(heap, entry)
         if among and chosen is not None:
             self._note(chosen, request.shape)
         return chosen.place if chosen else None
+
+    def _choice(
+        self,
+        chosen: _Agent,
+        share: float,
+        rest: list[Entry],
+        need: Resources,
+        avoid: Collection[str],
+        avoided: Collection[Entry] = (),
+    ) -> Choice:
+        """Say what decided for a place, before anything is taken of it; `rest` are the others."""
+        agents, candidates = self._agents, len(rest) + len(avoided) + 1
+        while rest and agents[rest[0][1]].share > rest[0][0]:
+            heapreplace(rest, (agents[rest[0][1]].share, rest[0][1]))
+        if avoided:
+            other = agents[min([*rest[:1], *avoided])[1]]
+        elif rest:
+            other = agents[rest[0][1]]
+        else:
+            return Choice(Rank.ONLY, 1, share - chosen.step)
+        if other.id in avoid:
+            rank = Rank.AVOIDANCE
+        elif other.cpus < need.cpus or other.mem < need.mem or other.disk < need.disk or not other.has_scarce(need):
+            rank = Rank.ROOM
+        elif other.step != chosen.step:
+            step = other.step - chosen.step
+            rank = Rank.HEALTH if step >= SUSPECT_STEP else Rank.MAINTENANCE if step >= LEAVING_STEP else Rank.SCARCITY
+        else:
+            rank = Rank.BALANCE if other.share > share else Rank.ORDER
+        return Choice(rank, candidates, share - chosen.step, other.id, other.share - other.step)
 
     # --- lending out what is guaranteed to others
 
@@ -418,6 +460,7 @@ def _put(
         stuck.add(request.shape)
     else:
         placement.launches.append((request, chosen))
+        placement.choices[request.run] = board.choice
         if lending is not None:
             lending.gate.add(request.shape)
 

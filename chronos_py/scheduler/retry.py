@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 from chronos_py.clock import Millis
@@ -93,6 +94,19 @@ def avoiding(run: Run, now: Millis, forgiveness: Millis) -> dict[str, tuple[Any,
     known.pop(run.agent_id, None)
     newest = [*known.items(), (run.agent_id, now + forgiveness)][-AVOIDED:]
     return {"avoid": tuple(agent for agent, _ in newest), "avoid_until": tuple(until for _, until in newest)}
+
+
+def weights(run: Run, now: Millis, forgiveness: Millis) -> dict[str, float]:
+    """Return how strongly a run avoids each agent, the least avoided first.
+
+    1 when the attempt has just failed. It halves with each attempt that failed on another agent since, and each time a
+    quarter of `forgiveness` passes: 2 ** -(failures since + 4 * age / forgiveness). At its end the agent is forgiven.
+    """
+    found = {}
+    for since, (agent, until) in enumerate(zip_longest(reversed(run.avoid), reversed(run.avoid_until), fillvalue=0)):
+        age = max(0, now + forgiveness - until) if until else 0
+        found[str(agent)] = 2.0 ** -(since + 4 * age / forgiveness if forgiveness else since)
+    return dict(reversed(found.items()))
 
 
 def forgiving(run: Run, now: Millis) -> dict[str, tuple[Any, ...]]:

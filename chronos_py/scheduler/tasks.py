@@ -116,6 +116,7 @@ def build_task(job: Job, run: Run, host: str, defaults: TaskDefaults) -> Task:
         data=_executor_data(job),
         time_limit=job.max_completion_time,
         kill_grace=defaults.kill_grace if job.kill_grace is None else job.kill_grace,
+        resource_order=job.resource_order.value if job.resource_order else "",
     )
 
 

@@ -1,4 +1,5 @@
-"""Why a run does not run: one cause of the list `Cause`, with the numbers. It costs the same however many runs wait.
+"""Why a run does not run, or why it ended: one cause of the list `Cause`, or `EndCause`, with the numbers. It costs the
+same however many runs wait.
 
 What stood in a run's way is kept by shape, not by run, from the last round of placement in which it was looked at.
 Everything here may be called from any thread while the engine works: each piece of its state is read once.
@@ -12,8 +13,9 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from chronos_py.clock import Millis
-from chronos_py.model.run import Phase, Run
-from chronos_py.model.view import Cause, Waiting
+from chronos_py.model.history import RunRecord
+from chronos_py.model.run import Outcome, Phase, Run
+from chronos_py.model.view import Cause, EndCause, Waiting
 from chronos_py.scheduler.book import Book
 from chronos_py.scheduler.holdings import Use
 from chronos_py.scheduler.placement import Refusal
@@ -93,6 +95,42 @@ def _with_history(run: Run, waiting: Waiting) -> Waiting:
         return waiting
     sentence = f"{waiting.sentence}; it was stopped to make room for run {run.displaced_by}"
     return replace(waiting, sentence=sentence, detail={**waiting.detail, "preemptedBy": run.displaced_by})
+
+
+_BY_REASON = {
+    "deleted": EndCause.JOB_DELETED,
+    "purged": EndCause.PURGED,
+    "preempted": EndCause.PREEMPTED,
+    "late": EndCause.LATE,
+    "a later due time has come": EndCause.OVERTAKEN,
+    "disabled": EndCause.DISABLED,
+}
+_BY_OUTCOME = {
+    Outcome.SUCCESS: EndCause.SUCCESS,
+    Outcome.FAILED: EndCause.FAILED,
+    Outcome.TIMED_OUT: EndCause.TIMED_OUT,
+    Outcome.LOST: EndCause.LOST,
+    Outcome.KILLED: EndCause.KILLED,
+    Outcome.MERGED: EndCause.MERGED,
+}
+
+
+def why_ended(row: RunRecord) -> tuple[EndCause, dict[str, Any]]:
+    """Say why a run ended as it did, from its record; times in seconds."""
+    cause = _BY_OUTCOME.get(row.outcome, EndCause.LEFT_OUT)
+    if row.outcome in (Outcome.KILLED, Outcome.SKIPPED):
+        cause = _BY_REASON.get(row.reason, cause)
+    detail: dict[str, Any] = {"cause": cause.value, "outcome": row.outcome.value, "attempts": row.attempts}
+    if row.reason:
+        detail["reason"] = row.reason
+    if row.exit_reason:
+        detail["exit"] = row.exit_reason
+    if row.into is not None:
+        detail["into"] = row.into
+    started = row.started if row.first_started is None else row.first_started
+    if started is not None:
+        detail["startedAfter"] = max(0, started - row.due) / 1000
+    return cause, detail
 
 
 def quota_forms(book: Book) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from chronos_py.errors import (
     UnknownRun,
     UnknownTask,
 )
-from chronos_py.model.capacity import AgentCapacity
+from chronos_py.model.capacity import ZERO, AgentCapacity, Parts, parts
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.immediate import Immediate
 from chronos_py.model.job import Job, JobState
@@ -43,6 +43,7 @@ from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run, Trigger
 from chronos_py.model.statistics import Group, StatisticsQuery, recount
+from chronos_py.model.tally import Tally
 from chronos_py.model.view import JobView, View
 from chronos_py.persistence.base import RunQuery
 from chronos_py.scheduler.schedule import parse_schedule
@@ -231,6 +232,16 @@ class FakeBackend:
 
     def need(self, job: Job) -> Resources:
         return Resources.of(job.cpus, job.mem, job.disk)
+
+    def tally(self) -> Tally:
+        jobs = self.view.jobs
+
+        def need(run: Run) -> Parts:
+            if run.immediate is not None:
+                return parts(self.need(run.immediate.job))
+            return parts(self.need(jobs[run.job].job)) if run.job in jobs else ZERO
+
+        return Tally(self.view.runs.values(), need)
 
     def queue_levels(self) -> dict[int, int]:
         return self.levels

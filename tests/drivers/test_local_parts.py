@@ -18,11 +18,13 @@ from chronos_py.drivers.base import OutputChunk
 from chronos_py.drivers.local import outcomes, output
 from chronos_py.drivers.local.attempts import REPEAT_S, Attempts
 from chronos_py.drivers.local.fetch import Fetcher, FetchFailed, Stopped
+from chronos_py.drivers.local.fleet import Fleet
 from chronos_py.drivers.local.offers import Offers
 from chronos_py.drivers.local.prune import Pruner
 from chronos_py.drivers.local.sandbox import Sandbox
 from chronos_py.model.job import Fetch
 from chronos_py.model.messages import DriverEvent, Launch, OffersReceived, StatusUpdate
+from chronos_py.model.pools import AgentSpec, ResourceOrder
 from chronos_py.model.resources import Resources
 from tests.drivers.rig import ALL, a_task
 
@@ -248,25 +250,25 @@ def test_a_task_whose_end_is_not_acknowledged_is_kept(tmp_path: Path, attempt: S
 
 def test_offers_never_promise_more_than_there_is() -> None:
     told: list[DriverEvent] = []
-    offers = Offers(ALL, "agent", "host", {}, told.append)
+    offers = Offers("agent", "host", AgentSpec(ALL), (), ResourceOrder(), told.append)
     for now in range(3):
         offers.refresh(now)
     assert len(told) == 1
     assert isinstance(told[0], OffersReceived)
     assert offers.use(Launch(tuple(told[0].offers), ()))
     half = Resources.of(2, 2048, 2048)
-    assert offers.take(half)
-    assert not offers.take(Resources.of(2.001, 1, 1))
-    assert offers.take(half)
-    assert not offers.take(Resources.of(0.001, 0, 0))
-    offers.take_anyway(half)
+    assert offers.take(half) == {"*": half}
+    assert offers.take(Resources.of(2.001, 1, 1)) is None
+    assert offers.take(half) == {"*": half}
+    assert offers.take(Resources.of(0.001, 0, 0)) is None
+    offers.take_anyway({"*": half})
     assert offers.free == Resources()
 
 
-def test_an_end_is_repeated_until_it_is_acknowledged(attempt: Sandbox, tmp_path: Path) -> None:
+def test_an_end_is_repeated_until_it_is_acknowledged(attempt: Sandbox) -> None:
     told: list[DriverEvent] = []
-    attempts = Attempts(str(tmp_path), "agent", "host", told.append, Offers(ALL, "agent", "host", {}, told.append))
-    task = attempts.add("ct:1:0:one:", attempt, Resources(), container=False)
+    attempts = Attempts(told.append, Fleet("agent", "host", [AgentSpec(ALL)], (), ResourceOrder(), told.append))
+    task = attempts.add("ct:1:0:one:", attempt, "agent", {}, container=False)
     attempts.conclude(task, outcomes.failed("X", "x"))
     pause = attempts.pause(0)
     assert pause is not None

@@ -146,7 +146,7 @@ def _reader(hint: Any) -> _Reader:
     if origin in (tuple, Sequence):
         return _sequence(arguments)
     if origin is Mapping:
-        return _mapping
+        return _mapping(_reader(arguments[1]))
     if hint is bytes:
         return _bytes
     if hint is float:
@@ -203,8 +203,8 @@ def _sequence(arguments: tuple[Any, ...]) -> _Reader:
     return lambda value, at: tuple(inner(item, at) for item in _checked(value, (list,), at))
 
 
-def _mapping(value: Any, at: str) -> Any:
-    return _checked(value, (dict,), at)
+def _mapping(inner: _Reader) -> _Reader:
+    return lambda value, at: {key: inner(item, f"{at}.{key}") for key, item in _checked(value, (dict,), at).items()}
 
 
 def _bytes(value: Any, at: str) -> bytes:

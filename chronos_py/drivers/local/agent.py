@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,6 +16,7 @@ from chronos_py.drivers.local import outcomes, recovery
 from chronos_py.drivers.local.attempts import Attempt, Attempts
 from chronos_py.drivers.local.fetch import Fetcher
 from chronos_py.drivers.local.finding import Finder
+from chronos_py.drivers.local.fleet import Fleet
 from chronos_py.drivers.local.launch import Launcher
 from chronos_py.drivers.local.limits import Limits
 from chronos_py.drivers.local.offers import Offers
@@ -27,7 +28,7 @@ from chronos_py.drivers.local.stopping import Stopper
 from chronos_py.drivers.local.supervisor import Supervisor
 from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.messages import Acknowledge, Decline, DriverEffect, Kill, Launch, Reconcile, Revive, Suppress
-from chronos_py.model.resources import Resources
+from chronos_py.model.pools import AgentSpec, ResourceOrder
 from chronos_py.model.run import Task
 
 log = structlog.get_logger(__name__)
@@ -41,9 +42,10 @@ IDLE_S = 60.0
 class Options:
     """What the driver was told about this machine."""
 
-    total: Resources
+    agents: tuple[AgentSpec, ...]
     host: str
-    attributes: Mapping[str, str]
+    roles: tuple[str, ...]
+    order: ResourceOrder
     default_user: str
     output_max_bytes: int
     fetch_max_bytes: int
@@ -78,8 +80,8 @@ class Agent:
         self._rebooted = rebooted
         self._options = options
         self._limits = limits
-        self._offers = Offers(options.total, agent_id, options.host, options.attributes, post)
-        self._attempts = Attempts(root, agent_id, options.host, post, self._offers)
+        self._fleet = Fleet(agent_id, options.host, options.agents, options.roles, options.order, post)
+        self._attempts = Attempts(post, self._fleet)
         self._launcher = Launcher(limits, options.default_user)
         self._stopper = Stopper(limits, self._force)
         self._supervisor = Supervisor(
@@ -94,7 +96,7 @@ class Agent:
             lambda: not self.stopping,
         )
         self._finder = Finder(
-            root, boot, rebooted, self._attempts, self._offers, limits, self._stopper, self._supervisor, pruner
+            root, boot, rebooted, self._attempts, self._fleet, limits, self._stopper, self._supervisor, pruner
         )
         self._rotated = time.monotonic()
 
@@ -119,17 +121,15 @@ class Agent:
         return {
             "agent": self._agent_id,
             "tasks": len(self._attempts.by_id),
-            "total": str(self._offers.total),
-            "used": str(self._offers.used),
+            "agents": len(self._fleet),
+            "total": str(self._fleet.total),
+            "used": str(self._fleet.used),
             "limits": self._limits.name,
             "limitsDetail": self._limits.detail,
         }
 
-    def capacity(self) -> AgentCapacity:
-        options, offers = self._options, self._offers
-        return AgentCapacity(
-            self._agent_id, options.host, offers.total, offers.used, attributes=dict(options.attributes)
-        )
+    def capacity(self) -> list[AgentCapacity]:
+        return self._fleet.capacity()
 
     # --- what comes in
 
@@ -147,60 +147,62 @@ class Agent:
                     self._attempts.tell_all()
                 for task_id, agent_id in effect.tasks:
                     if not self._elsewhere(task_id, agent_id):
-                        self._tell(task_id, examiner)
+                        self._tell(task_id, examiner, agent_id)
             case Decline():
-                self._offers.decline(effect, time.monotonic())
+                self._fleet.decline(effect, time.monotonic())
             case Suppress():
-                self._offers.suppress()
+                self._fleet.suppress()
             case Revive():
-                self._offers.revive()
+                self._fleet.revive()
 
     def ended(self, pid: int) -> None:
         self._supervisor.ended(pid)
 
     def _launch(self, launch: Launch) -> None:
-        valid = self._offers.use(launch)
+        target = self._fleet.target(launch)
+        offers = target if target is not None and target.use(launch) else None
+        agent_id = launch.offers[0].agent_id if launch.offers else ""
         self._supervisor.prepare_batch()
         for task in launch.tasks:
             if self.stopping:  # the rest never started, as will be answered when it is asked after
                 return
             try:
-                self._launch_one(task, valid=valid)
+                self._launch_one(task, agent_id, offers)
             except Exception:  # of which nothing is known: its fate is told when it is asked after
                 log.exception("a launch came to nothing", task=task.id)
 
-    def _launch_one(self, task: Task, *, valid: bool) -> None:
+    def _launch_one(self, task: Task, agent_id: str, offers: Offers | None) -> None:
         sandbox = Sandbox.of(self._root, task.id)
         if task.id in self._attempts.by_id:
-            self._launched_before(task)
-        elif not valid or not self._offers.take(task.resources):
-            text = "The machine has too little left for it" if valid else "The offer was used or is unknown"
-            self._attempts.refuse(task.id, sandbox, outcomes.never_started(text, "INVALID_OFFERS"))
+            self._launched_before(task, agent_id)
+        elif offers is None or (taken := offers.take(task.resources, task.resource_order)) is None:
+            text = "The agent has too little left for it" if offers else "The offer was used or is unknown"
+            self._attempts.refuse(task.id, sandbox, outcomes.never_started(text, "INVALID_OFFERS"), agent_id)
         else:
             try:
                 new = sandbox.reserve()
             except OSError as error:
-                self._offers.give_back(task.resources)
+                offers.give_back(taken)
                 log.error("no sandbox could be made", task=task.id, reason=str(error))
                 text = f"No sandbox could be made: {error.strerror or error}"
-                self._attempts.refuse(task.id, sandbox, outcomes.never_started(text, "SANDBOX_FAILED"))
+                self._attempts.refuse(task.id, sandbox, outcomes.never_started(text, "SANDBOX_FAILED"), agent_id)
                 return
             if new:
-                self._supervisor.launch(task, sandbox)
+                self._supervisor.launch(task, sandbox, agent_id, taken)
             else:
-                self._offers.give_back(task.resources)
-                self._launched_before(task)
+                offers.give_back(taken)
+                self._launched_before(task, agent_id)
 
-    def _launched_before(self, task: Task) -> None:
+    def _launched_before(self, task: Task, agent_id: str) -> None:
         log.error("a task was launched before, and is not again", task=task.id)
-        self._tell(task.id, Examiner(self._boot))
+        self._tell(task.id, Examiner(self._boot), agent_id)
 
     def _kill(self, kill: Kill) -> None:
         attempt = self._attempts.by_id.get(kill.task_id)
         if self._elsewhere(kill.task_id, kill.agent_id):
             return
         if attempt is None or attempt.update is not None:
-            self._tell(kill.task_id, Examiner(self._boot))
+            self._tell(kill.task_id, Examiner(self._boot), kill.agent_id)
         else:
             self._supervisor.kill(attempt, kill.grace)
 
@@ -209,12 +211,12 @@ class Agent:
     def _elsewhere(self, task_id: str, agent_id: str) -> bool:
         """Tell whether a task was launched on another machine, by another node of the group: nothing is known of it
         here, and that it never started must not be said."""
-        if agent_id in ("", self._agent_id):
+        if self._fleet.is_here(agent_id):
             return False
         self._attempts.unknown(task_id, "It was launched on another machine", agent_id)
         return True
 
-    def _tell(self, task_id: str, examiner: Examiner) -> None:
+    def _tell(self, task_id: str, examiner: Examiner, agent_id: str) -> None:
         """Say what became of a task; when it never started, make certain first that it never will."""
         attempt = self._attempts.by_id.get(task_id)
         sandbox = Sandbox.of(self._root, task_id)
@@ -224,20 +226,21 @@ class Agent:
             elif sandbox.is_live():
                 self._finder.one(task_id, sandbox, examiner)
             elif sandbox.is_done():
-                self._attempts.answer(task_id, recovery.on_record(sandbox), sandbox)
+                record = sandbox.read()
+                self._attempts.answer(task_id, recovery.on_record(record), sandbox, record.agent or agent_id)
             else:
-                self._tell_of_nothing(task_id, sandbox)
+                self._tell_of_nothing(task_id, sandbox, agent_id)
         except OSError as error:
-            self._attempts.unknown(task_id, f"Its fate cannot be read now: {error.strerror or error}")
+            self._attempts.unknown(task_id, f"Its fate cannot be read now: {error.strerror or error}", agent_id)
 
-    def _tell_of_nothing(self, task_id: str, sandbox: Sandbox) -> None:
+    def _tell_of_nothing(self, task_id: str, sandbox: Sandbox, agent_id: str) -> None:
         new = recovery.certainly_never(sandbox)
         if new:
             self.pruner.add(sandbox.name)
         outcome = outcomes.never_started()
         if self._rebooted:  # what is not on the disk may not have reached it in time
             outcome = outcomes.lost(restarted=True)
-        self._attempts.answer(task_id, outcome, sandbox)
+        self._attempts.answer(task_id, outcome, sandbox, agent_id)
 
     # --- now and then
 
@@ -251,11 +254,11 @@ class Agent:
         if moment - self._rotated >= TICK_S:
             self._rotated = moment
             self._supervisor.rotate(self._options.output_max_bytes)
-        self._offers.refresh(moment)
+        self._fleet.refresh(moment)
 
     def pause(self, moment: float) -> float:
         """Return how long the thread may wait for news."""
-        pauses = [self._stopper.pause(moment), self._attempts.pause(moment), self._offers.pause(moment)]
+        pauses = [self._stopper.pause(moment), self._attempts.pause(moment), self._fleet.pause(moment)]
         if self.watch.must_look:
             pauses.append(LOOK_S)
         if self._supervisor.busy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import takewhile
 
 import structlog
@@ -12,7 +12,8 @@ import structlog
 from chronos_py.clock import Millis
 from chronos_py.drivers.base import Post
 from chronos_py.drivers.local import outcomes
-from chronos_py.drivers.local.offers import Offers
+from chronos_py.drivers.local.fleet import Fleet
+from chronos_py.drivers.local.offers import total_of
 from chronos_py.drivers.local.outcomes import Outcome
 from chronos_py.drivers.local.sandbox import Sandbox, now
 from chronos_py.model.messages import StatusUpdate
@@ -27,12 +28,25 @@ REPEAT_S = 10.0
 class Attempt:
     """A task from its launch until the acknowledgement of its end. `update` is its final one."""
 
-    __slots__ = ("container", "killing", "need", "pid", "sandbox", "started", "state", "task_id", "update")
+    __slots__ = ("agent_id", "container", "host", "killing", "need", "pid", "sandbox", "started", "state", "taken",
+                 "task_id", "update")  # fmt: skip
 
-    def __init__(self, task_id: str, sandbox: Sandbox, need: Resources, *, container: bool) -> None:
+    def __init__(
+        self,
+        task_id: str,
+        sandbox: Sandbox,
+        agent_id: str,
+        host: str,
+        taken: Mapping[str, Resources],
+        *,
+        container: bool,
+    ) -> None:
         self.task_id = task_id
         self.sandbox = sandbox
-        self.need = need
+        self.agent_id = agent_id
+        self.host = host
+        self.taken = taken  # by role
+        self.need = total_of(taken.values())
         self.container = container
         self.state = TaskState.STARTING
         self.pid = 0  # the shim's, and its session's
@@ -44,18 +58,17 @@ class Attempt:
 class Attempts:
     """Keeps them by id, tells of their states, and repeats what was not acknowledged. Used by one thread."""
 
-    def __init__(self, root: str, agent_id: str, host: str, post: Post, offers: Offers) -> None:
+    def __init__(self, post: Post, fleet: Fleet) -> None:
         self.by_id: dict[str, Attempt] = {}
-        self._root = root
-        self._agent_id = agent_id
-        self._host = host
         self._post = post
-        self._offers = offers
+        self._fleet = fleet
         self._repeats: dict[str, float] = {}  # when to tell again, soonest first
 
-    def add(self, task_id: str, sandbox: Sandbox, need: Resources, *, container: bool) -> Attempt:
+    def add(
+        self, task_id: str, sandbox: Sandbox, agent_id: str, taken: Mapping[str, Resources], *, container: bool
+    ) -> Attempt:
         """Add a task; its room must have been taken."""
-        attempt = Attempt(task_id, sandbox, need, container=container)
+        attempt = Attempt(task_id, sandbox, agent_id, self._fleet.host_of(agent_id), taken, container=container)
         self.by_id[task_id] = attempt
         return attempt
 
@@ -70,28 +83,30 @@ class Attempts:
             self._repeats.pop(attempt.task_id, None)
             self._repeats[attempt.task_id] = time.monotonic() + REPEAT_S
         else:
-            self._post(StatusUpdate(attempt.task_id, attempt.state, self._agent_id, self._host, at=attempt.started))
+            self._post(StatusUpdate(attempt.task_id, attempt.state, attempt.agent_id, attempt.host, at=attempt.started))
 
     def tell_all(self) -> None:
         for attempt in list(self.by_id.values()):
             self.tell(attempt)
 
-    def answer(self, task_id: str, outcome: Outcome, sandbox: Sandbox) -> None:
+    def answer(self, task_id: str, outcome: Outcome, sandbox: Sandbox, agent_id: str) -> None:
         """Tell the end of a task that is not kept here any more, or never was."""
-        self._post(outcome.update(task_id, sandbox.key, self._agent_id, self._host))
+        agent_id = agent_id or self._fleet.first
+        self._post(outcome.update(task_id, sandbox.key, agent_id, self._fleet.host_of(agent_id)))
 
     def unknown(self, task_id: str, message: str, agent_id: str = "") -> None:
-        """`agent_id` is another machine's, empty for this one."""
-        host = "" if agent_id else self._host
-        self._post(StatusUpdate(task_id, TaskState.UNKNOWN, agent_id or self._agent_id, host, message=message))
+        """`agent_id` may be another machine's."""
+        agent_id = agent_id or self._fleet.first
+        host = self._fleet.host_of(agent_id) if self._fleet.is_here(agent_id) else ""
+        self._post(StatusUpdate(task_id, TaskState.UNKNOWN, agent_id, host, message=message))
 
     def conclude(self, attempt: Attempt, outcome: Outcome, *, keep: bool = True) -> None:
         """Take note of an end and tell it. `keep` writes down what the exit status alone does not tell."""
         if keep:
             self.keep(attempt, outcome)
         attempt.state = outcome.state
-        attempt.update = outcome.update(attempt.task_id, attempt.sandbox.key, self._agent_id, self._host)
-        self._offers.give_back(attempt.need)
+        attempt.update = outcome.update(attempt.task_id, attempt.sandbox.key, attempt.agent_id, attempt.host)
+        self._fleet.give_back(attempt.agent_id, attempt.taken)
         self.tell(attempt)
 
     @staticmethod
@@ -102,9 +117,9 @@ class Attempts:
             except OSError as error:  # a full disk: after a restart the end will be told less exactly
                 log.error("how a task ended could not be written down", task=attempt.task_id, reason=str(error))
 
-    def refuse(self, task_id: str, sandbox: Sandbox, outcome: Outcome) -> None:
+    def refuse(self, task_id: str, sandbox: Sandbox, outcome: Outcome, agent_id: str) -> None:
         """Tell the end of a task that never came to anything; it is remembered only until it is acknowledged."""
-        attempt = self.add(task_id, sandbox, Resources(), container=False)
+        attempt = self.add(task_id, sandbox, agent_id or self._fleet.first, {}, container=False)
         self.conclude(attempt, outcome, keep=False)
 
     def acknowledge(self, update: StatusUpdate, forgotten: Callable[[str], None]) -> None:

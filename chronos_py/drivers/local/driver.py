@@ -1,4 +1,4 @@
-"""This machine as a single agent. One thread does all: launches, watches, tells; callers only leave messages."""
+"""This machine as an agent, or several. One thread does all: launches, watches, tells; callers only leave messages."""
 
 from __future__ import annotations
 
@@ -25,17 +25,22 @@ from chronos_py.drivers.local.sandbox import FOLDERS, Sandbox, boot_id, replace
 from chronos_py.errors import UnknownTask
 from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.messages import Acknowledge, DriverEffect, DriverEvent, DriverReady
+from chronos_py.model.pools import AgentSpec, ResourceOrder
 from chronos_py.model.resources import Resources
 
 log = structlog.get_logger(__name__)
 
 STOP_S = 5.0
 TURN = 256  # messages, before processes that ended are looked at again
+SHARED_FIRST = ResourceOrder()
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class LocalDriver:
     """A Driver for the machine that the server stands on. `data_dir` keeps what must outlive the server.
+
+    `resources` are those of one agent, which has `attributes`; or they describe several. Tasks may use what is reserved
+    for one of `roles`.
 
     Tasks run on when it stops, and when the server is killed at any instant: the next one finds them by `data_dir`.
     """
@@ -43,10 +48,12 @@ class LocalDriver:
     def __init__(
         self,
         data_dir: Path,
-        resources: Resources,
+        resources: Resources | Sequence[AgentSpec],
         *,
         host: str,
         attributes: Mapping[str, str] = _NOTHING,
+        roles: Sequence[str] = (),
+        order: ResourceOrder = SHARED_FIRST,
         default_user: str = "root",
         limits: str = "auto",
         output_max_bytes: int = 10 * 1024**2,
@@ -55,7 +62,11 @@ class LocalDriver:
         sandbox_max_bytes: int = 10 * 1024**3,
     ) -> None:
         self._root = os.path.abspath(data_dir)
-        self._options = Options(resources, host, dict(attributes), default_user, output_max_bytes, fetch_max_bytes)
+        if isinstance(resources, Resources):
+            resources = (AgentSpec(resources, attributes=dict(attributes)),)
+        self._options = Options(
+            tuple(resources), host, tuple(roles), order, default_user, output_max_bytes, fetch_max_bytes
+        )
         self._limits = limits
         self._pruning = (sandbox_max_age_s, sandbox_max_bytes)
         self._agent_id = ""
@@ -78,7 +89,8 @@ class LocalDriver:
         pruner = Pruner(self._root, *self._pruning)
         agent = Agent(self._root, agent_id, boot, rebooted, self._options, limits, pruner, _safely(post))
         self._agent = agent
-        log.info("tasks run on this machine", resources=str(self._options.total), limits=limits.name)
+        for spec in self._options.agents:
+            log.info("tasks run on this machine", agent=spec.name, resources=str(spec.resources), limits=limits.name)
         self._thread = threading.Thread(target=self._run, args=(agent,), name="local-driver", daemon=True)
         self._thread.start()
         pruner.start()
@@ -99,7 +111,7 @@ class LocalDriver:
 
     @property
     def agent_id(self) -> str:
-        """Return the name of this machine's agent; it is there from the first start on."""
+        """Return this machine's name, which is its only agent's too; it is there from the first start on."""
         return self._agent_id
 
     def stop(self) -> None:
@@ -124,14 +136,14 @@ class LocalDriver:
 
     def capacity(self) -> Sequence[AgentCapacity]:
         agent = self._agent
-        return [] if agent is None else [agent.capacity()]
+        return [] if agent is None else agent.capacity()
 
     def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         """Read up to `length` bytes of a task's stdout or stderr; a negative `offset` counts from the end.
 
         Raises UnknownTask when there is no such task here, or not any more.
         """
-        del agent_id  # there is one
+        del agent_id  # all are here
         sandbox = Sandbox.of(self._root, task_id)
         live = sandbox.is_live()
         if stream not in output.STREAMS or not (live or sandbox.is_done()) or not os.path.isdir(sandbox.path):

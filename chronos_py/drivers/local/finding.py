@@ -10,8 +10,8 @@ import structlog
 
 from chronos_py.drivers.local import outcomes
 from chronos_py.drivers.local.attempts import Attempt, Attempts
+from chronos_py.drivers.local.fleet import Fleet
 from chronos_py.drivers.local.limits import Limits
-from chronos_py.drivers.local.offers import Offers
 from chronos_py.drivers.local.processes import reap
 from chronos_py.drivers.local.prune import Pruner
 from chronos_py.drivers.local.recovery import Examiner
@@ -31,7 +31,7 @@ class Finder:
         boot: str,
         rebooted: bool,
         attempts: Attempts,
-        offers: Offers,
+        fleet: Fleet,
         limits: Limits,
         stopper: Stopper,
         supervisor: Supervisor,
@@ -41,7 +41,7 @@ class Finder:
         self._boot = boot
         self._rebooted = rebooted
         self._attempts = attempts
-        self._offers = offers
+        self._fleet = fleet
         self._limits = limits
         self._stopper = stopper
         self._supervisor = supervisor
@@ -92,8 +92,9 @@ class Finder:
         record = sandbox.read()
         found = examiner.examine(sandbox, record)
         container = bool(record.about.get("container"))
-        attempt = self._attempts.add(task_id, sandbox, record.need, container=container)
-        self._offers.take_anyway(attempt.need)
+        agent_id = record.agent or self._fleet.first
+        self._fleet.of(agent_id, record.host).take_anyway(record.taken)
+        attempt = self._attempts.add(task_id, sandbox, agent_id, record.taken, container=container)
         if found.outcome is None:
             return lambda: self._adopt(attempt, found.pid, record)
         outcome = found.outcome

@@ -77,9 +77,9 @@ def _not_begun(record: Record) -> Outcome:
     return outcomes.killed_early() if record.kill_until is not None else outcomes.never_started()
 
 
-def on_record(sandbox: Sandbox) -> Outcome:
+def on_record(record: Record) -> Outcome:
     """Return how an acknowledged attempt ended."""
-    return outcomes.recorded(sandbox.read()) or outcomes.lost(restarted=False)
+    return outcomes.recorded(record) or outcomes.lost(restarted=False)
 
 
 def certainly_never(sandbox: Sandbox) -> bool:

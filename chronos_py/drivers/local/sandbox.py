@@ -26,20 +26,24 @@ import errno
 import hashlib
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
 from chronos_py.clock import Millis
+from chronos_py.model.pools import SHARED
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Task
 
 FOLDERS = ("runs", "live", "done")
 CLAIM = "stdout"
+NOTHING_OF: Mapping[str, Resources] = MappingProxyType({})
 
 
 def folder_name(task_id: str) -> str:
@@ -76,6 +80,23 @@ class Record:
     def need(self) -> Resources:
         need = self.about.get("need")
         return Resources(*need) if isinstance(need, list) and len(need) == 3 else Resources()
+
+    @property
+    def taken(self) -> dict[str, Resources]:
+        """Return what it took, by role."""
+        of = self.about.get("of")
+        if isinstance(of, dict) and all(isinstance(part, list) and len(part) == 3 for part in of.values()):
+            return {str(role): Resources(*part) for role, part in of.items()}
+        return {SHARED: self.need}
+
+    @property
+    def agent(self) -> str:
+        """Return the agent that it was launched on, empty when that is not known."""
+        return str(self.about.get("agent", ""))
+
+    @property
+    def host(self) -> str:
+        return str(self.about.get("host", ""))
 
     def take(self, line: bytes) -> None:
         """Take a line; one that was not written whole says nothing."""
@@ -129,7 +150,9 @@ class Sandbox:
             return False
         return True
 
-    def describe(self, task: Task, boot: str) -> None:
+    def describe(
+        self, task: Task, boot: str, agent_id: str = "", host: str = "", taken: Mapping[str, Resources] = NOTHING_OF
+    ) -> None:
         """Note the intent to run, so that it is there before any process. Raises OSError, and then nothing is left."""
         need = task.resources
         about = {
@@ -141,7 +164,11 @@ class Sandbox:
             "container": task.container is not None,
             "boot": boot,
             "made": now(),
+            "agent": agent_id,
+            "host": host,
         }
+        if taken.keys() - {SHARED}:
+            about["of"] = {role: [part.cpus, part.mem, part.disk] for role, part in taken.items()}
         try:
             _write(self.live, orjson.dumps(about) + b"\n", os.O_EXCL)
         except OSError:

@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
@@ -22,6 +22,7 @@ from chronos_py.drivers.local.sandbox import Sandbox, now
 from chronos_py.drivers.local.stopping import Stopper
 from chronos_py.drivers.local.users import Account
 from chronos_py.drivers.local.workers import Workers
+from chronos_py.model.resources import Resources
 from chronos_py.model.run import Task, TaskState
 
 log = structlog.get_logger(__name__)
@@ -71,9 +72,9 @@ class Supervisor:
     def prepare_batch(self) -> None:
         self._launcher.look_at_descriptors(self._watch.descriptors)
 
-    def launch(self, task: Task, sandbox: Sandbox) -> None:
+    def launch(self, task: Task, sandbox: Sandbox, agent_id: str, taken: Mapping[str, Resources]) -> None:
         """Start a task for which room was taken and `sandbox` reserved."""
-        attempt = self._attempts.add(task.id, sandbox, task.resources, container=task.container is not None)
+        attempt = self._attempts.add(task.id, sandbox, agent_id, taken, container=task.container is not None)
         try:
             who = self._launcher.account(task)
         except CannotStart as error:
@@ -81,7 +82,7 @@ class Supervisor:
             self._attempts.conclude(attempt, outcomes.impossible(str(error)), keep=False)
             return
         try:
-            sandbox.describe(task, self._boot)
+            sandbox.describe(task, self._boot, agent_id, attempt.host, taken)
         except OSError as error:
             self._conclude_unmade(attempt, error)
             return

@@ -14,6 +14,7 @@ from chronos_py.drivers.mesos.sender import Call
 from chronos_py.drivers.mesos.settings import MesosSettings
 from chronos_py.drivers.mesos.tasks import BadTask, task_info
 from chronos_py.model.messages import Launch, StatusUpdate
+from chronos_py.model.offer import Offer
 from chronos_py.model.run import Task
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ class Launches:
         bag = Bag([resource for offer in launch.offers for resource in offer.detail.resources])
         for task in tasks:
             try:
-                yield self._info(task, bag, launch.offers[0].agent_id, framework_id)
+                yield self._info(task, bag, launch.offers[0], framework_id)
             except BadTask as error:
                 told.add(task.id)
                 self._say(launch, task, "TASK_ERROR", "TASK_INVALID", f"it cannot be launched: {error}")
@@ -94,8 +95,8 @@ class Launches:
                 told.add(task.id)
                 self._dropped(launch, (task,), str(error))
 
-    def _info(self, task: Task, bag: Bag, agent_id: str, framework_id: str) -> dict[str, Any]:
-        first = self._settings.reserved_first
+    def _info(self, task: Task, bag: Bag, offer: Offer, framework_id: str) -> dict[str, Any]:
+        agent_id, first = offer.agent_id, self._settings.order.reserved_first(offer.role, task.resource_order)
         plain = self._executors.plain(task)
         info = task_info(plain, bag, agent_id, framework_id=framework_id, reserved_first=first)
         return self._executors.dressed(task, info, framework_id) if self._executors.chosen(task) else info

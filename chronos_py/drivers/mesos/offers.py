@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chronos_py.drivers.mesos.amounts import room, usable
+from chronos_py.drivers.mesos.amounts import SHARED, owner, room, usable
 from chronos_py.drivers.mesos.reading import Message, identity, integer, message, number, part, parts, spans, text
 from chronos_py.model.offer import InverseOffer, Offer, Outage
 from chronos_py.model.resources import Resources
@@ -43,8 +43,18 @@ def read_offer(offer: Message, totals: Mapping[str, Resources] | None = None) ->
         attributes=read_attributes(offer),
         detail=Detail(resources, agent_url(offer)),
         role=text(part(offer, "allocation_info", "offer"), "role", "offer.allocation_info", ""),
+        reserved=_reserved(resources),
         outage=_outage(offer, "offer") if offer.get("unavailability") is not None else None,
     )
+
+
+def _reserved(resources: Sequence[Message]) -> dict[str, Resources]:
+    """Return what is reserved for which role."""
+    by_role: dict[str, list[Message]] = {}
+    for resource in resources:
+        if (role := owner(resource)) != SHARED:
+            by_role.setdefault(role, []).append(resource)
+    return {role: room(parts) for role, parts in by_role.items()}
 
 
 def read_inverse_offer(offer: Message) -> InverseOffer:

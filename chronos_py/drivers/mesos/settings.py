@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from chronos_py.executor.info import Setup
+from chronos_py.model.pools import ResourceOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class MesosSettings:
     hostname: str = ""
     webui_url: str = ""
     gpus: bool = False
-    reserved_first: bool = False
+    order: ResourceOrder = field(default_factory=ResourceOrder)
     tls: bool = False
     ca_file: str = ""
     executor: Setup = field(default_factory=Setup)

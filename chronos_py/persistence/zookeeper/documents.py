@@ -25,7 +25,7 @@ LIMIT = 800_000  # bytes of a variable that we write: it has to fit into a reque
 # What Chronos does not know, and so drops when it writes a job.
 _OURS = ("priority", "retry_delay", "retry_backoff", "retry_max_delay", "catch_up", "on_uncertain", "kill_grace",
          "gpus", "ports", "extra", "avoid_failed_agents", "labels", "preemptible", "start_within",
-         "finish_within")  # fmt: skip
+         "finish_within", "resource_order")  # fmt: skip
 _DEFAULTS: dict[str, Any] = {
     field.name: field.default if field.default is not MISSING else {} for field in fields(Job) if field.name in _OURS
 }

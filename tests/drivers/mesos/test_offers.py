@@ -34,6 +34,7 @@ def test_an_offer_with_everything() -> None:
         detail=Detail(tuple(offer["resources"]), "http://10.0.0.1:5051"),
         role="prod",
         outage=Outage(1_700_000_000_123, 1_700_003_600_124),
+        reserved={"prod": Resources.of(cpus=2)},
     )
 
 
