@@ -16,8 +16,9 @@ from chronos_py.model.job import Counters, Job, JobState
 from chronos_py.model.messages import Delete, Put
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from compat_tests.servers.zookeeper import ZooKeeperEnsemble
+from tests.persistence.faults import Meddler
 from tests.persistence.test_job_store_suite import held
-from tests.persistence.zookeeper.faults import MeddledClient, Meddler
+from tests.persistence.zookeeper.faults import MeddledClient
 from tests.persistence.zookeeper.nodes import variable
 
 pytestmark = pytest.mark.external
