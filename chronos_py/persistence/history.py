@@ -34,6 +34,7 @@ from chronos_py.errors import StoreUnavailable
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.run import Outcome, Trigger
 from chronos_py.model.statistics import KEPT, Group, StatisticsQuery
+from chronos_py.persistence import postgresql as postgresql_server
 from chronos_py.persistence.base import RunQuery
 from chronos_py.persistence.ledger import Gap, find_gaps
 from chronos_py.persistence.rollups import Rollups, table_in
@@ -177,8 +178,11 @@ class SqlHistoryStore:
             self._file = Path(address.database or "history.sqlite")
             self._engine = sa.create_engine(address, connect_args={"timeout": timeout})
             sa.event.listen(self._engine, "connect", _set_up_sqlite)
+        elif address.get_backend_name() == "postgresql":
+            self._engine = postgresql_server.make_engine(address)
         else:
             self._engine = sa.create_engine(address, pool_pre_ping=True)
+        self._postgresql = self._engine.dialect.name == "postgresql"
         self._upserts: dict[tuple[str, int], tuple[str, list[str] | None]] = {}
         self._rollups = Rollups(rollups, self._upsert)
         self._lock = threading.Lock()
@@ -201,7 +205,8 @@ class SqlHistoryStore:
             found: list[HistoryRecord] = [*by_run.values(), *by_attempt.values()]
             self._write_rows(run_rows, attempt_rows, found)
         except (ValueError, OverflowError, DataError):  # UnicodeEncodeError is a ValueError
-            run_rows, attempt_rows = list(map(self._cleaned, run_rows)), list(map(self._cleaned, attempt_rows))
+            run_rows = [self._cleaned(runs, row) for row in run_rows]
+            attempt_rows = [self._cleaned(attempts, row) for row in attempt_rows]
             found = [*map(_run_of, run_rows), *map(_attempt_of, attempt_rows)]
             self._write_rows(run_rows, attempt_rows, found)
 
@@ -284,7 +289,12 @@ class SqlHistoryStore:
 
     def prune_statistics(self, now: Millis) -> int:
         """Remove the roll-ups' buckets that are older than they are kept; return how many."""
-        return self._do(lambda db: self._rollups.prune(db, now), write=True)
+
+        def prune(db: sa.Connection) -> int:
+            _be_the_only_writer(db)
+            return self._rollups.prune(db, now)
+
+        return self._do(prune, write=True)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -320,13 +330,15 @@ class SqlHistoryStore:
         if run_rows or attempt_rows:
             self._do(write, write=True)
 
-    def _cleaned(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _cleaned(self, table: sa.Table, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return a row that the database takes."""
+        cut = ("job", "owner") if self._postgresql else ()
         return tuple(
-            self._clean_text(value) if isinstance(value, str)
+            self._clean_text(value)[: postgresql_server.LONGEST_TEXT if column.name in cut else None]
+            if isinstance(value, str)
             else max(-BIGGEST, min(value, BIGGEST)) if isinstance(value, int)
             else value
-            for value in row
+            for column, value in zip(table.columns, row, strict=True)
         )  # fmt: skip
 
     def _clean_text(self, text: str) -> str:
@@ -388,6 +400,8 @@ class SqlHistoryStore:
             except (DataError, IntegrityError):
                 raise
             except SQLAlchemyError as error:
+                if write and postgresql_server.is_too_long(error):
+                    raise ValueError(f"history: {getattr(error, 'orig', error)}") from error
                 if again or not self._damaged(error):
                     raise StoreUnavailable(f"history: {getattr(error, 'orig', None) or error}") from error
                 self._put_aside(generation, str(getattr(error, "orig", error)))
@@ -415,6 +429,8 @@ class SqlHistoryStore:
         with self._engine.begin() as db:
             if self._file is not None:
                 db.exec_driver_sql("BEGIN IMMEDIATE")  # else each statement that makes a table is durable by itself
+            elif self._postgresql:
+                postgresql_server.be_the_only_maker(db)
             known = sa.inspect(db).has_table(layout.name)
             found = db.execute(sa.select(layout.c.version)).scalar_one_or_none() if known else None
             if found == self._version:
@@ -488,7 +504,7 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
 
 
 def _be_the_only_writer(db: sa.Connection) -> None:
-    """Wait until no other transaction adds to the roll-ups: what is read from here on is what is added to."""
+    """Wait until no other transaction writes, of whichever node: what is read from here on is what is added to."""
     db.execute(sa.update(layout).values(version=layout.c.version))
 
 
@@ -510,6 +526,7 @@ def _parts(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
 
 
 def _remove(db: sa.Connection, numbers: Sequence[int]) -> None:
+    _be_the_only_writer(db)
     db.execute(sa.delete(attempts).where(attempts.c.run.in_(numbers)))
     db.execute(sa.delete(runs).where(runs.c.run.in_(numbers)))
 

@@ -9,6 +9,7 @@ writers must come one after the other, see `SqlHistoryStore`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ from chronos_py.model.statistics import (
     tally,
 )
 
+LONGEST_NAME = 1000  # bytes; longer ones are named by a digest
 AT_ONCE = 500  # cells looked up by one statement
 
 Upsert = Callable[[sa.Connection, sa.Table, list[tuple[Any, ...]]], None]
@@ -125,11 +127,13 @@ class Rollups:
 
 
 def _name(cell: Cell) -> str:
-    """Return a cell as one text. Raises ValueError for halves of characters, as databases do."""
+    """Return a cell as one text, which an index of PostgreSQL takes however long its parts are. Raises ValueError for
+    halves of characters, as databases do."""
     try:
-        return orjson.dumps(tuple(cell)).decode()
+        name = orjson.dumps(tuple(cell))
     except TypeError as error:
         raise ValueError(str(error)) from None
+    return name.decode() if len(name) <= LONGEST_NAME else hashlib.blake2b(name, digest_size=20).hexdigest()
 
 
 def _text(spreads: Sequence[dict[int, int]]) -> str:
