@@ -3,6 +3,7 @@ PYTHON ?= $(firstword $(shell for python in python3.14 python3.13 python3.12 pyt
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python; done))
 HTTP_PORT ?= 4400
 DATA_DIR ?= ./var
+WORKERS ?= 3
 
 BIN := .venv/bin
 STAMP := .venv/installed
@@ -25,8 +26,9 @@ $(STAMP): setup.cfg setup.py pyproject.toml $(wildcard http-parser/*.cfg http-pa
 run: install  ## serve on HTTP_PORT (4400) with the local driver and the examples; state in DATA_DIR (./var)
 	$(BIN)/chronos-py serve --http_port $(HTTP_PORT) --data_dir $(DATA_DIR) --examples
 
+# Most tests wait for servers rather than compute: a few at a time, a file's tests together, take half the time.
 test: install prerequisites lint  ## everything that CI checks
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --durations 25
 
 prerequisites:
 	scripts/test-prerequisites.sh
@@ -51,9 +53,8 @@ bench: install  ## measure; figures for docs/performance.md
 docs: install  ## check README.md and docs/
 	$(BIN)/python -m pytest tests/test_docs.py
 
-dist: install  ## wheels of chronos-py and http-parser that can be carried elsewhere, in dist/
-	rm -rf build http-parser/build
-	CHRONOS_PY_PORTABLE=1 $(BIN)/python -m pip wheel --no-deps --wheel-dir dist . ./http-parser
+dist: install  ## wheels and sources that can be carried elsewhere, in dist/
+	$(BIN)/python -m scripts.dist
 
 clean:  ## remove what was built, not .venv and not DATA_DIR
 	rm -rf build dist *.egg-info http-parser/build http-parser/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
