@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.run import Outcome, Trigger
 from chronos_py.persistence.base import HistoryStore, RunQuery
-from chronos_py.persistence.history import SqlHistoryStore, attempts, rollups, runs, sqlite_url
+from chronos_py.persistence.history import SqlHistoryStore, sqlite_url
+from chronos_py.persistence.history_tables import attempts, rollups, runs
 from chronos_py.persistence.ledger import Gap
 from chronos_py.persistence.memory import MemoryHistoryStore
 from compat_tests.servers.postgresql import PostgreSql

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from chronos_py.errors import StoreUnavailable
 from chronos_py.model.messages import Delete, Put
 from chronos_py.model.statistics import HOUR
-from chronos_py.persistence import history
+from chronos_py.persistence import history_tables
 from chronos_py.persistence.base import RunQuery
 from chronos_py.persistence.history import VERSION, SqlHistoryStore
 from chronos_py.persistence.memory import MemoryJobStore
@@ -67,7 +67,7 @@ def test_two_nodes_at_once_make_the_tables_and_lose_no_count(url: str) -> None:
         assert total(store, NOW - HOUR, NOW) == {"due": 61, "success": 61, "launched": 60}
         assert total(store, NOW - HOUR, NOW, by=("job",)) == {"due": 61, "success": 61, "launched": 60}
         with store._engine.connect() as db:
-            assert db.execute(sa.select(history.layout.c.version)).all() == [(VERSION,)]
+            assert db.execute(sa.select(history_tables.layout.c.version)).all() == [(VERSION,)]
 
 
 def test_writing_and_pruning_on_two_nodes_do_not_stop_each_other(url: str) -> None:
@@ -170,7 +170,9 @@ def test_a_node_that_stands_still_holds_nobody_up(store: SqlHistoryStore) -> Non
         assert found == {"lock_timeout": "30s", "idle_in_transaction_session_timeout": "30s"}
         db.execute(sa.text("SET idle_in_transaction_session_timeout = '200ms'"))
         db.commit()
-        db.execute(sa.update(history.layout).values(version=history.layout.c.version))  # and then not another word
+        db.execute(
+            sa.update(history_tables.layout).values(version=history_tables.layout.c.version)
+        )  # and then not another word
         store.write([ended(2)])
         assert numbers(store) == [2, 1]
         db.invalidate()

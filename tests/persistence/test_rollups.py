@@ -34,7 +34,7 @@ from chronos_py.model.statistics import (
     plan,
     recount,
 )
-from chronos_py.persistence import history
+from chronos_py.persistence import history_tables
 from chronos_py.persistence.history import VERSION, SqlHistoryStore, sqlite_url
 from tests.fakes import NEW_YEAR
 from tests.persistence.test_history_store_suite import ended, memory, postgresql_at, sqlite, tried
@@ -276,9 +276,9 @@ def test_what_is_not_kept_is_refused(store: Any, query: StatisticsQuery) -> None
 
 def test_the_table_and_its_statements_can_be_said_to_postgresql() -> None:
     dialect = postgresql.dialect()
-    text = str(sa.schema.CreateTable(history.rollups).compile(dialect=dialect))
+    text = str(sa.schema.CreateTable(history_tables.rollups).compile(dialect=dialect))
     assert "bucket BIGINT NOT NULL" in text
-    for index in history.rollups.indexes:
+    for index in history_tables.rollups.indexes:
         assert str(sa.schema.CreateIndex(index).compile(dialect=dialect)).startswith("CREATE INDEX")
 
 
