@@ -1,4 +1,4 @@
-"""`chronos-py export`, `import`, `sync` and `convert`: definitions between servers, ZooKeeper and files.
+"""`chronos-py export`, `import`, `sync`, `convert` and `shadow`: jobs between servers, ZooKeeper and files.
 
 Exit status of all: 0 done, or nothing to do; 1 there are differences that were only to be shown, or some definitions
 could not be taken; 2 nothing was done.
@@ -7,13 +7,17 @@ could not be taken; 2 nothing was done.
 from __future__ import annotations
 
 import datetime
+import json
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from chronos_py.clock import SystemClock
 from chronos_py.config import settle
 from chronos_py.errors import ChronosError
 from chronos_py.transfer.crontab import convert as convert_lines
@@ -21,6 +25,7 @@ from chronos_py.transfer.definitions import Document, name_of, without_counters
 from chronos_py.transfer.files import read_definitions, write_folder, write_lines
 from chronos_py.transfer.plan import Change, carry_out, make_plan
 from chronos_py.transfer.remote import Remote
+from chronos_py.transfer.shadow import Shadow
 from chronos_py.transfer.zookeeper import read_tree
 
 INCOMPLETE, FAILED = 1, 2
@@ -38,6 +43,26 @@ def _with_server(command: Callable[..., Any]) -> Callable[..., Any]:
         "--credentials", envvar="CHRONOS_CREDENTIALS", default="", help="user:password; better in CHRONOS_CREDENTIALS."
     )
     return where(who(command))
+
+
+def _with_zookeeper(command: Callable[..., Any]) -> Callable[..., Any]:
+    hosts = click.option("--zk_hosts", help="Read ZooKeeper instead of a server: zk1:2181,zk2:2181.")
+    path = click.option("--zk_path", help="Path in ZooKeeper (default: /chronos/state).")
+    auth = click.option("--zk_auth", help="user:password for ZooKeeper.")
+    return hosts(path(auth(command)))
+
+
+def _source(
+    url: str | None, credentials: str, zk_hosts: str | None, zk_path: str | None, zk_auth: str | None
+) -> Callable[[], tuple[list[Document], list[str]]]:
+    """Return what reads all jobs, and tells what of them cannot be read. Raises ChronosError."""
+    if bool(url) == bool(zk_hosts):
+        raise ChronosError("give either --url or --zk_hosts")
+    if url:
+        remote = Remote(url, credentials)
+        return lambda: (remote.jobs(), [])
+    settings = settle({"zk_hosts": zk_hosts, "zk_path": zk_path, "zk_auth": zk_auth})
+    return lambda: read_tree(settings)
 
 
 def _say(text: str) -> None:
@@ -60,33 +85,15 @@ def _write(place: Path, form: str | None, documents: Sequence[Document]) -> None
 @_PLACE
 @_with_server
 @_FORMAT
-@click.option("--zk_hosts", help="Read ZooKeeper instead of a server: zk1:2181,zk2:2181.")
-@click.option("--zk_path", help="Path in ZooKeeper (default: /chronos/state).")
-@click.option("--zk_auth", help="user:password for ZooKeeper.")
+@_with_zookeeper
 @click.option("--no-counters", is_flag=True, help="Leave out successCount and the like in JSON lines too.")
-def export(
-    place: Path,
-    url: str | None,
-    credentials: str,
-    form: str | None,
-    zk_hosts: str | None,
-    zk_path: str | None,
-    zk_auth: str | None,
-    no_counters: bool,
-) -> None:
+def export(place: Path, form: str | None, no_counters: bool, **where: Any) -> None:
     """Write all jobs into PLACE: a folder of YAML files as chronos-sync has it, or a file of JSON lines.
 
     YAML files have no counters; JSON lines are the documents as the server has them, counters and all.
     """
-    problems: list[str] = []
     try:
-        if bool(url) == bool(zk_hosts):
-            raise ChronosError("give either --url or --zk_hosts")
-        if url:
-            documents = Remote(url, credentials).jobs()
-        else:
-            settings = settle({"zk_hosts": zk_hosts, "zk_path": zk_path, "zk_auth": zk_auth})
-            documents, problems = read_tree(settings)
+        documents, problems = _source(**where)()
         documents.sort(key=name_of)
         _write(place, form, [without_counters(document) for document in documents] if no_counters else documents)
     except (ChronosError, OSError, ValueError) as error:
@@ -194,4 +201,47 @@ def crontab(
     sys.exit(INCOMPLETE if left else 0)
 
 
-COMMANDS: tuple[click.Command, ...] = (export, import_, sync, convert)
+@click.command(context_settings=SETTINGS)
+@_with_server
+@_with_zookeeper
+@click.option("--every", default=5.0, type=click.FloatRange(0.05), help="Seconds between two looks (default: 5).")
+@click.option("--looks", type=click.IntRange(1), help="End after so many looks (default: when it is interrupted).")
+@click.option("--late", default=60.0, help="Seconds after which a launch that did not come is late (default: 60).")
+@click.option("--log", type=click.File("a"), help="File for everything that is seen, a JSON document a line.")
+def shadow(every: float, looks: int | None, late: float, log: Any, **where: Any) -> None:
+    """Follow a live Chronos and run nothing: predict each launch, and tell where Chronos did something else.
+
+    Exit status: 0 it did all as predicted, 1 there were differences, 2 it cannot be followed.
+    """
+    try:
+        source = _source(**where)
+    except (ChronosError, ValueError) as error:
+        _fail(error)
+    follower, count, differences, jobs = Shadow(round(late * 1000)), 0, 0, 0
+    clock, done = SystemClock(), 0
+    with suppress(KeyboardInterrupt):
+        while looks is None or done < looks:
+            if done:
+                time.sleep(every)
+            done += 1
+            try:
+                documents, _ = source()
+                jobs, found = len(documents), follower.look(documents, clock.now())
+            except ChronosError as error:
+                click.echo(f"chronos-py: could not be looked at: {error}", err=True)
+                continue
+            for sighting in found:
+                count += sighting.kind in ("launched", "ended")
+                differences += sighting.differs
+                if log:
+                    log.write(f"{json.dumps(sighting.document(), ensure_ascii=False)}\n")
+                    log.flush()
+                if sighting.differs:
+                    times = sighting.document()
+                    _say(f"{sighting.job}: {sighting.kind}: predicted {times['predicted'] or '-'}, seen "
+                         f"{times['seen'] or '-'} {sighting.text}".rstrip())  # fmt: skip
+    _say(f"{jobs} jobs, {count} launches and ends as predicted, {differences} differences")
+    sys.exit(INCOMPLETE if differences else 0)
+
+
+COMMANDS: tuple[click.Command, ...] = (export, import_, sync, convert, shadow)

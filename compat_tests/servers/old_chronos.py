@@ -38,6 +38,7 @@ class OldChronos:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str]] = []
         self.refuse: set[str] = set()
+        self.fail_next = 0  # so many requests are answered 500
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._answer))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -55,6 +56,9 @@ class OldChronos:
         """Return status, type and body."""
         with self._lock:
             self.requests.append((method, path))
+            if self.fail_next:
+                self.fail_next -= 1
+                return 500, "", ""
             if not path.startswith(self.prefix):
                 return 404, "", ""
             words = [unquote(word) for word in path.removeprefix(self.prefix).strip("/").split("/")]
