@@ -251,9 +251,12 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         gauges=metrics,
         inbox_limit=settings.inbox_limit,
         durations=lambda: history.durations(SAMPLES),
+        history_state=lambda: {"keptBy": "group" if settings.history_url else "node", "problem": writer.problem},
     )
     if settings.zookeeper is not None and settings.master == "local":
         log.warning("each node runs tasks on its own machine: a run under way on one that goes is of unknown fate")
+    if settings.zookeeper is not None and not settings.history_url:
+        log.warning("no --history_url: this node keeps a history of its own, of what ends while it leads")
     app = create_app(
         service,
         ApiSettings(

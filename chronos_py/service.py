@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, Protocol
@@ -116,6 +116,7 @@ class Service:
         gauges: Gauges | None = None,
         inbox_limit: int = 10_000,
         durations: Callable[[], Any] | None = None,
+        history_state: Callable[[], Mapping[str, Any]] | None = None,
         monotonic: Callable[[], float] | None = None,
     ) -> None:
         self.view = View()
@@ -140,6 +141,7 @@ class Service:
         self._alarms: dict[str, bool] = {}
         self._epoch = 0
         self._durations = Durations(durations)
+        self._history_state = history_state or dict
         self._subscriptions: set[Subscription] = set()
         self._leading = False
         self._driver_started = False
@@ -292,6 +294,7 @@ class Service:
             "jobs": len(self.view.jobs),
             "quarantined": len(self.view.quarantined),
             "historyLag": self._outbox.lag(),
+            "history": dict(self._history_state()),
             "sinceLastTurn": round(self._monotonic() - self._last_turn, 3),
             "watchdogs": {
                 name: {"alarm": watch.alarm, "since": watch.since, "reason": watch.reason}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import ssl
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +91,23 @@ class ZooKeeperAddress:
         if not self.auth:
             return list(OPEN_ACL_UNSAFE)
         return [*CREATOR_ALL_ACL, *([] if secret else READ_ACL_UNSAFE)]
+
+
+def bounded(work: Callable[[], object], seconds: float, name: str) -> None:
+    """Do what kazoo sets no limit to, and leave it to itself after so many seconds: joining its threads may last for
+    ever when one of them is stuck. Raises what `work` raises, and TimeoutError."""
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    done.result(seconds)
 
 
 def end_session(client: Any) -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests with containers, Mesos and ZooKeeper need from Debian's packages, where that is possible without
+# Installs what the tests with containers, Mesos, ZooKeeper and PostgreSQL need from Debian's packages, where that is possible without
 # asking. What cannot be installed makes those tests skip with a reason, or fail when CI is set: this script itself only
 # tells. The binary of Mesos is not among it: the tests fetch that into the user's cache, with pypi-simple.
 set -uo pipefail
@@ -11,6 +11,7 @@ command -v g++ >/dev/null && command -v gcc >/dev/null || packages+=(g++)
 { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | grep -q 'libz\.so\.1 ' || packages+=(zlib1g)
 command -v java >/dev/null || packages+=(default-jre-headless)
 compgen -G '/usr/share/java/zookeeper*.jar' >/dev/null || packages+=(zookeeper)
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
 [ ${#packages[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from chronos_py.model.documents import Line
 from chronos_py.model.java import double_text, string_json
-from chronos_py.model.job import Container, Fetch, Job, Network, Pair, Volume
+from chronos_py.model.job import Container, Fetch, Job, JobState, Network, Pair, Volume
 from chronos_py.model.view import JobView
 
 DEFAULT_EPSILON = "PT60S"  # what 2.x shows for a job without one
@@ -21,6 +21,21 @@ def render_job(view: JobView, line: Line, *, mirrored: bool = False, default_eps
         text = _object(_job(view, line, mirrored, default_epsilon))
         cached = view.cache[key] = text.encode("utf-8", "replace")
     return cached
+
+
+def render_around(job: Job, varying: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return Chronos 3's document of a job in pieces, and the keys of `varying` whose values go between them, in order:
+    what is the same in every state of the job has to be made once only."""
+    pieces, keys = ["{"], list[str]()
+    for number, (key, value) in enumerate(_job(JobView(job, JobState(), job.schedule), 3, False, DEFAULT_EPSILON)):
+        pieces[-1] += f'{"," if number else ""}"{key}":'
+        if key in varying:
+            keys.append(key)
+            pieces.append("")
+        else:
+            pieces[-1] += value
+    pieces[-1] += "}"
+    return pieces, keys
 
 
 def _object(pairs: Iterable[tuple[str, str]]) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import NamedTuple
 
 from chronos_py.clock import Millis
@@ -96,9 +97,11 @@ class Figures:
         for place, number in counted.bins:
             add_bin(self.spreads[place], number, times)
 
+    def copy(self) -> Figures:
+        return Figures(self.counts.copy(), [spread.copy() for spread in self.spreads])
+
     def add(self, other: Figures) -> None:
-        for place, count in enumerate(other.counts):
-            self.counts[place] += count
+        self.counts = list(map(add, self.counts, other.counts))
         for mine, theirs in zip(self.spreads, other.spreads, strict=True):
             for number, count in theirs.items():
                 add_bin(mine, number, count)
@@ -194,30 +197,57 @@ class Cell(NamedTuple):
     bucket: Millis
 
 
-_GRAINS: tuple[tuple[str, Millis, bool, bool, bool, bool], ...] = tuple(
-    (f"{rollup}/{level}", LEVELS[level], "job" in kept, "owner" in kept, "host" in kept, "exit" in kept)
-    for rollup, kept in ROLLUPS.items()
-    for level in levels_of(rollup)
-)
+# From which roll-up's finest cells another is made: the fewer the better. None: from those that keep everything.
+_SOURCES: Mapping[str, str | None] = {
+    "detail": None, "host": None, "exit": None, "job": None, "owner": "job", "all": "exit",
+}  # fmt: skip
+_Key = tuple[str, str, str, str, Millis]  # as Cell, without the grain
 
 
 def tally(records: Iterable[HistoryRecord], times: int, into: dict[Cell, Figures]) -> None:
-    """Add records to the rows of all roll-ups; with `times` -1 take them back."""
+    """Add records to the rows of all roll-ups; with `times` -1 take them back.
+
+    Each record is counted once, in a minute that keeps all dimensions; everything else is made of those sums.
+    """
+    whole: dict[_Key, Figures] = {}
     for record in records:
         one = counted(record)
-        for grain, length, job, owner, host, exit_reason in _GRAINS:
-            cell = Cell(
-                grain,
-                one.job if job else "",
-                one.owner if owner else "",
-                one.host if host else "",
-                one.exit if exit_reason else "",
-                one.at - one.at % length,
-            )
-            figures = into.get(cell)
-            if figures is None:
-                figures = into[cell] = Figures()
-            figures.take(one, times)
+        key = (one.job, one.owner, one.host, one.exit, one.at - one.at % MINUTE)
+        figures = whole.get(key)
+        if figures is None:
+            figures = whole[key] = Figures()
+        figures.take(one, times)
+    finest: dict[str | None, dict[_Key, Figures]] = {None: whole}
+    for rollup, source in _SOURCES.items():
+        cells, kept = finest[source], ROLLUPS[rollup]
+        for level in levels_of(rollup):
+            cells = _rolled_up(cells, kept, LEVELS[level])
+            finest.setdefault(rollup, cells)
+            grain = f"{rollup}/{level}"
+            for key, figures in cells.items():
+                cell = Cell(grain, *key)
+                known = into.get(cell)
+                if known is None:
+                    into[cell] = figures
+                else:
+                    known.add(figures)
+
+
+def _rolled_up(cells: Mapping[_Key, Figures], kept: frozenset[str], length: Millis) -> dict[_Key, Figures]:
+    """Return the sums of cells over buckets of this length, by the dimensions that are kept."""
+    job, owner, host, exit_reason = (name in kept for name in DIMENSIONS)
+    found: dict[_Key, Figures] = {}
+    for (of_job, of_owner, of_host, of_exit, at), figures in cells.items():
+        key = (
+            of_job if job else "", of_owner if owner else "", of_host if host else "",
+            of_exit if exit_reason else "", at - at % length,
+        )  # fmt: skip
+        known = found.get(key)
+        if known is None:
+            found[key] = figures.copy()
+        else:
+            known.add(figures)
+    return found
 
 
 # --- questions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from chronos_py.clock import Millis
@@ -12,9 +13,10 @@ from chronos_py.errors import BadDocument
 from chronos_py.model.documents import JobDefaults, Read, read_job
 from chronos_py.model.java import clean, string_json
 from chronos_py.model.job import Job, JobState
-from chronos_py.model.render import render_job
+from chronos_py.model.render import render_around
 from chronos_py.model.schemas import JOB_FIELDS
-from chronos_py.model.view import JobView
+
+KEPT = 20_000  # jobs, some 20 MB
 
 
 def stored_document(job: Job, state: JobState, schedule: str | None = None) -> str:
@@ -22,14 +24,57 @@ def stored_document(job: Job, state: JobState, schedule: str | None = None) -> s
 
     `schedule` is the text to keep in place of the job's own, once a run was made.
     """
-    text = render_job(JobView(job, state, schedule or job.schedule), 3).decode("utf-8")
-    more: list[tuple[str, str]] = []
-    if job.epsilon is not None:
-        more.append(("epsilon", string_json(job.epsilon)))
-    if job.is_async:
-        more.append(("async", "true"))
-    more += [(key, _plain(value)) for key, value in job.extra.items() if key not in JOB_FIELDS]
-    return clean(text[:-1] + "".join(f",{string_json(key)}:{value}" for key, value in more) + "}")
+    return _Around(job).document(state, schedule).decode("utf-8")
+
+
+class StoredDocuments:
+    """Makes stored documents, and keeps of each job what is the same in all its states. One thread at a time."""
+
+    def __init__(self, limit: int = KEPT) -> None:
+        self._limit = limit
+        self._known: dict[str, _Around] = {}
+
+    def document(self, job: Job, state: JobState, schedule: str | None = None) -> bytes:
+        """Return what `stored_document` does, as UTF-8."""
+        around = self._known.get(job.name)
+        if around is None or around.job is not job:
+            while len(self._known) >= self._limit:
+                del self._known[next(iter(self._known))]
+            around = self._known[job.name] = _Around(job)
+        return around.document(state, schedule)
+
+
+class _Around:
+    """The pieces of a job's document between the values that its runs change."""
+
+    __slots__ = ("_pieces", "job")
+
+    def __init__(self, job: Job) -> None:
+        pieces, keys = render_around(job, _VARYING)
+        more: list[tuple[str, str]] = []
+        if job.epsilon is not None:
+            more.append(("epsilon", string_json(job.epsilon)))
+        if job.is_async:
+            more.append(("async", "true"))
+        more += [(key, _plain(value)) for key, value in job.extra.items() if key not in JOB_FIELDS]
+        pieces[-1] = pieces[-1][:-1] + "".join(f",{string_json(key)}:{value}" for key, value in more) + "}"
+        assert tuple(keys) in (_VARYING, _VARYING[:-1])
+        self.job = job
+        self._pieces = pieces
+
+    def document(self, state: JobState, schedule: str | None) -> bytes:
+        values = [
+            str(state.success_count), str(state.error_count), string_json(state.last_success),
+            string_json(state.last_error), str(state.errors_since_last_success),
+        ]  # fmt: skip
+        if len(self._pieces) > len(_VARYING):
+            values.append(string_json(schedule or self.job.schedule or ""))
+        values.append("")
+        return "".join(chain.from_iterable(zip(self._pieces, values, strict=True))).encode("utf-8", "replace")
+
+
+# What runs change, in the order of the document; a job with parents has no schedule.
+_VARYING = ("successCount", "errorCount", "lastSuccess", "lastError", "errorsSinceLastSuccess", "schedule")
 
 
 def read_stored(text: str | bytes, defaults: JobDefaults, now: Millis) -> Read:

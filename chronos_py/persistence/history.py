@@ -32,15 +32,27 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from chronos_py.clock import Millis
 from chronos_py.errors import StoreUnavailable
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
-from chronos_py.model.run import Outcome, Trigger
+from chronos_py.model.run import Outcome
 from chronos_py.model.statistics import KEPT, Group, StatisticsQuery
+from chronos_py.persistence import postgresql as postgresql_server
 from chronos_py.persistence.base import RunQuery
+from chronos_py.persistence.history_tables import (
+    attempt_of,
+    attempt_row,
+    attempts,
+    layout,
+    metadata,
+    read_rows,
+    rollups,
+    run_of,
+    run_row,
+    runs,
+)
 from chronos_py.persistence.ledger import Gap, find_gaps
-from chronos_py.persistence.rollups import Rollups, table_in
+from chronos_py.persistence.rollups import Rollups
 
 log = structlog.get_logger(__name__)
 R = TypeVar("R")
-Noun = TypeVar("Noun")
 
 VERSION = 3
 STEPS: dict[int, Sequence[str]] = {  # statements that turn version n into n + 1, and our own word
@@ -61,94 +73,6 @@ LOG_LIMIT = 16 * 1024 * 1024  # bytes the write-ahead log keeps on disk
 CACHE_KIB = 16 * 1024  # a connection; what is used of it depends on the work: the indexes are written all over
 SQLITE_NOTADB, SQLITE_CORRUPT = 26, 11
 BIGGEST = 2**63 - 1
-
-_Int = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # in SQLite, INTEGER is 64 bits, and the row's own number
-
-metadata = sa.MetaData()
-layout = sa.Table("layout", metadata, sa.Column("version", sa.Integer, nullable=False))
-runs = sa.Table(
-    "runs",
-    metadata,
-    sa.Column("run", _Int, primary_key=True, autoincrement=False),
-    sa.Column("job", sa.Text, nullable=False),
-    sa.Column("triggered_by", sa.Text, nullable=False),
-    sa.Column("due", _Int, nullable=False),
-    sa.Column("created", _Int, nullable=False),
-    sa.Column("ended", _Int, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("attempts", _Int, nullable=False),
-    sa.Column("started", _Int),
-    sa.Column("first_index", _Int),
-    sa.Column("last_index", _Int),
-    sa.Column("last_due", _Int),
-    sa.Column("version", _Int, nullable=False),
-    sa.Column("into_run", _Int),
-    sa.Column("arguments", sa.Text),
-    sa.Column("causes", sa.Text, nullable=False),  # run numbers, a space between
-    sa.Column("owner", sa.Text, nullable=False),
-    sa.Column("elements_processed", _Int, nullable=False),
-    sa.Column("task_id", sa.Text, nullable=False),
-    sa.Column("host", sa.Text, nullable=False),
-    sa.Column("first_started", _Int),
-    sa.Column("exit_reason", sa.Text, nullable=False, server_default=""),
-    # A job's runs newest first; with all that `durations` needs, so that it reads no rows and sorts nothing.
-    sa.Index("runs_of_job", "job", sa.text("run DESC"), "due", "ended", "outcome", "attempts"),
-    sa.Index("runs_ended", "ended", "run"),
-    sa.Index("runs_outcome", "outcome", "run"),
-    sa.Index("runs_owner", "owner", "run"),
-)
-attempts = sa.Table(
-    "attempts",
-    metadata,
-    sa.Column("run", _Int, primary_key=True, autoincrement=False),
-    sa.Column("attempt", _Int, primary_key=True, autoincrement=False),
-    sa.Column("task_id", sa.Text, nullable=False),
-    sa.Column("job", sa.Text, nullable=False),
-    sa.Column("agent_id", sa.Text, nullable=False),
-    sa.Column("host", sa.Text, nullable=False),
-    sa.Column("launched", _Int, nullable=False),
-    sa.Column("started", _Int),
-    sa.Column("ended", _Int, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("message", sa.Text, nullable=False),
-    sa.Column("exit_code", _Int),
-    sa.Column("signal", _Int),
-    sa.Column("owner", sa.Text, nullable=False, server_default=""),
-    sa.Column("placement", sa.Text, nullable=False, server_default=""),
-    sa.Index("attempts_of_job", "job", "launched"),
-    sqlite_with_rowid=False,
-)
-rollups = table_in(metadata)
-
-
-def _run_row(r: RunRecord) -> tuple[Any, ...]:
-    causes = " ".join(map(str, r.causes))
-    return (r.run, r.job, r.trigger.value, r.due, r.created, r.ended, r.outcome.value, r.reason, r.attempts, r.started,
-            r.index, r.last_index, r.last_due, r.version, r.into, r.arguments, causes, r.owner, r.elements_processed,
-            r.task_id, r.host, r.first_started, r.exit_reason)  # fmt: skip
-
-
-def _run_of(row: Sequence[Any]) -> RunRecord:
-    run, job, trigger, due, created, ended, outcome, reason, tries, started, first, last, last_due, version, into, \
-        arguments, causes, owner, elements, task_id, host, first_started, exit_reason = row  # fmt: skip
-    return RunRecord(run, job, Trigger(trigger), due, created, ended, Outcome(outcome), reason, tries, started, first,
-                     last, last_due, version, into, arguments, tuple(map(int, causes.split())), owner, elements,
-                     task_id, host, first_started, exit_reason)  # fmt: skip
-
-
-def _attempt_row(a: AttemptRecord) -> tuple[Any, ...]:
-    return (a.run, a.attempt, a.task_id, a.job, a.agent_id, a.host, a.launched, a.started, a.ended, a.outcome.value,
-            a.state, a.reason, a.message, a.exit_code, a.signal, a.owner, a.placement)  # fmt: skip
-
-
-def _attempt_of(row: Sequence[Any]) -> AttemptRecord:
-    run, attempt, task_id, job, agent, host, launched, started, ended, outcome, state, reason, message, code, signal, \
-        owner, placement = row  # fmt: skip
-    return AttemptRecord(run, attempt, task_id, job, agent, host, launched, started, ended, Outcome(outcome), state,
-                         reason, message, code, signal, owner, placement)  # fmt: skip
 
 
 def sqlite_url(data_dir: str | Path) -> str:
@@ -179,8 +103,11 @@ class SqlHistoryStore:
             self._file = Path(address.database or "history.sqlite")
             self._engine = sa.create_engine(address, connect_args={"timeout": timeout})
             sa.event.listen(self._engine, "connect", _set_up_sqlite)
+        elif address.get_backend_name() == "postgresql":
+            self._engine = postgresql_server.make_engine(address)
         else:
             self._engine = sa.create_engine(address, pool_pre_ping=True)
+        self._postgresql = self._engine.dialect.name == "postgresql"
         self._upserts: dict[tuple[str, int], tuple[str, list[str] | None]] = {}
         self._rollups = Rollups(rollups, self._upsert)
         self._lock = threading.Lock()
@@ -198,13 +125,14 @@ class SqlHistoryStore:
                 by_run[record.run] = record
             else:
                 by_attempt[record.run, record.attempt] = record
-        run_rows, attempt_rows = list(map(_run_row, by_run.values())), list(map(_attempt_row, by_attempt.values()))
+        run_rows, attempt_rows = list(map(run_row, by_run.values())), list(map(attempt_row, by_attempt.values()))
         try:
             found: list[HistoryRecord] = [*by_run.values(), *by_attempt.values()]
             self._write_rows(run_rows, attempt_rows, found)
         except (ValueError, OverflowError, DataError):  # UnicodeEncodeError is a ValueError
-            run_rows, attempt_rows = list(map(self._cleaned, run_rows)), list(map(self._cleaned, attempt_rows))
-            found = [*map(_run_of, run_rows), *map(_attempt_of, attempt_rows)]
+            run_rows = [self._cleaned(runs, row) for row in run_rows]
+            attempt_rows = [self._cleaned(attempts, row) for row in attempt_rows]
+            found = [*map(run_of, run_rows), *map(attempt_of, attempt_rows)]
             self._write_rows(run_rows, attempt_rows, found)
 
     def runs(self, query: RunQuery) -> list[RunRecord]:
@@ -223,21 +151,21 @@ class SqlHistoryStore:
             wanted = wanted.where(runs.c.due < query.due_to)
         if query.before_run is not None:
             wanted = wanted.where(runs.c.run < query.before_run)
-        return _records(self._read(wanted), _run_of)
+        return read_rows(self._read(wanted), run_of)
 
     def run(self, number: int) -> RunRecord | None:
-        found = _records(self._read(sa.select(runs).where(runs.c.run == number)), _run_of)
+        found = read_rows(self._read(sa.select(runs).where(runs.c.run == number)), run_of)
         return found[0] if found else None
 
     def attempts(self, run: int) -> list[AttemptRecord]:
         wanted = sa.select(attempts).where(attempts.c.run == run).order_by(attempts.c.attempt)
-        return _records(self._read(wanted), _attempt_of)
+        return read_rows(self._read(wanted), attempt_of)
 
     def recent_attempts(self, job: str, limit: int) -> list[AttemptRecord]:
         c = attempts.c
         order = (c.launched.desc(), c.run.desc(), c.attempt.desc())
         wanted = sa.select(attempts).where(c.job == self._clean_text(job)).order_by(*order).limit(max(0, limit))
-        return _records(self._read(wanted), _attempt_of)
+        return read_rows(self._read(wanted), attempt_of)
 
     def durations(self, limit_per_job: int) -> Mapping[str, Sequence[int]]:
         c = runs.c
@@ -286,7 +214,12 @@ class SqlHistoryStore:
 
     def prune_statistics(self, now: Millis) -> int:
         """Remove the roll-ups' buckets that are older than they are kept; return how many."""
-        return self._do(lambda db: self._rollups.prune(db, now), write=True)
+
+        def prune(db: sa.Connection) -> int:
+            _be_the_only_writer(db)
+            return self._rollups.prune(db, now)
+
+        return self._do(prune, write=True)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -322,13 +255,15 @@ class SqlHistoryStore:
         if run_rows or attempt_rows:
             self._do(write, write=True)
 
-    def _cleaned(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _cleaned(self, table: sa.Table, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return a row that the database takes."""
+        cut = ("job", "owner") if self._postgresql else ()
         return tuple(
-            self._clean_text(value) if isinstance(value, str)
+            self._clean_text(value)[: postgresql_server.LONGEST_TEXT if column.name in cut else None]
+            if isinstance(value, str)
             else max(-BIGGEST, min(value, BIGGEST)) if isinstance(value, int)
             else value
-            for value in row
+            for column, value in zip(table.columns, row, strict=True)
         )  # fmt: skip
 
     def _clean_text(self, text: str) -> str:
@@ -390,6 +325,8 @@ class SqlHistoryStore:
             except (DataError, IntegrityError):
                 raise
             except SQLAlchemyError as error:
+                if write and postgresql_server.is_too_long(error):
+                    raise ValueError(f"history: {getattr(error, 'orig', error)}") from error
                 if again or not self._damaged(error):
                     raise StoreUnavailable(f"history: {getattr(error, 'orig', None) or error}") from error
                 self._put_aside(generation, str(getattr(error, "orig", error)))
@@ -417,6 +354,8 @@ class SqlHistoryStore:
         with self._engine.begin() as db:
             if self._file is not None:
                 db.exec_driver_sql("BEGIN IMMEDIATE")  # else each statement that makes a table is durable by itself
+            elif self._postgresql:
+                postgresql_server.be_the_only_maker(db)
             known = sa.inspect(db).has_table(layout.name)
             found = db.execute(sa.select(layout.c.version)).scalar_one_or_none() if known else None
             if found == self._version:
@@ -443,7 +382,7 @@ class SqlHistoryStore:
         rollups.create(db)
         newest = db.execute(sa.select(sa.func.max(runs.c.ended))).scalar_one() or 0
         kinds: tuple[tuple[sa.Table, Callable[[Sequence[Any]], HistoryRecord]], ...]
-        kinds = ((runs, _run_of), (attempts, _attempt_of))
+        kinds = ((runs, run_of), (attempts, attempt_of))
         for table, build in kinds:
             key, last = list(table.primary_key), (-BIGGEST,) * len(table.primary_key)
             while True:
@@ -454,7 +393,7 @@ class SqlHistoryStore:
                     break
                 last = tuple(rows[-1][: len(key)])
                 recent = [row for row in rows if row.ended >= newest - KEPT["day"]]
-                self._rollups.add(db, _records(recent, build), ())
+                self._rollups.add(db, read_rows(recent, build), ())
 
     def _damaged(self, error: SQLAlchemyError) -> bool:
         code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) & 0xFF
@@ -490,7 +429,7 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
 
 
 def _be_the_only_writer(db: sa.Connection) -> None:
-    """Wait until no other transaction adds to the roll-ups: what is read from here on is what is added to."""
+    """Wait until no other transaction writes, of whichever node: what is read from here on is what is added to."""
     db.execute(sa.update(layout).values(version=layout.c.version))
 
 
@@ -500,10 +439,10 @@ def _written_before(db: sa.Connection, records: Iterable[HistoryRecord]) -> list
     tries = {(record.run, record.attempt) for record in records if isinstance(record, AttemptRecord)}
     found: list[HistoryRecord] = []
     for some in _parts(sorted(run_numbers)):
-        found += _records(db.execute(sa.select(runs).where(runs.c.run.in_(some))), _run_of)
+        found += read_rows(db.execute(sa.select(runs).where(runs.c.run.in_(some))), run_of)
     for some in _parts(sorted({run for run, _ in tries})):
         rows = db.execute(sa.select(attempts).where(attempts.c.run.in_(some)))
-        found += _records((row for row in rows if (row[0], row[1]) in tries), _attempt_of)
+        found += read_rows((row for row in rows if (row[0], row[1]) in tries), attempt_of)
     return found
 
 
@@ -512,15 +451,6 @@ def _parts(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
 
 
 def _remove(db: sa.Connection, numbers: Sequence[int]) -> None:
+    _be_the_only_writer(db)
     db.execute(sa.delete(attempts).where(attempts.c.run.in_(numbers)))
     db.execute(sa.delete(runs).where(runs.c.run.in_(numbers)))
-
-
-def _records(rows: Iterable[Sequence[Any]], build: Callable[[Sequence[Any]], Noun]) -> list[Noun]:
-    found = []
-    for row in rows:
-        try:
-            found.append(build(row))
-        except (ValueError, TypeError, AttributeError) as error:
-            log.error("a row of history cannot be read and is left out", run=row[0], reason=str(error))
-    return found

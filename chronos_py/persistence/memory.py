@@ -17,9 +17,11 @@ from chronos_py.model.messages import Change, Kind
 from chronos_py.model.run import Outcome
 from chronos_py.model.statistics import Group, StatisticsQuery, recount
 from chronos_py.persistence.base import RunQuery, Snapshot
-from chronos_py.persistence.batch import KINDS, settle
+from chronos_py.persistence.batch import KINDS, Batch, settle
 from chronos_py.persistence.codec import dump, load
 from chronos_py.persistence.ledger import Gap, find_gaps, matches
+
+_NOTHING = object()
 
 
 class MemoryJobStore:
@@ -52,15 +54,36 @@ class MemoryJobStore:
         with self._lock:
             if epoch != self._epoch:
                 raise StaleLeader(f"epoch {epoch} is over: the store is in epoch {self._epoch}")
-            for kind, values in self._values.items():
-                for key in batch.deletes[kind]:
-                    values.pop(key, None)
-            if batch.outbox_up_to is not None:
-                outbox = self._values["outbox"]
-                for number in [number for number in outbox if number <= batch.outbox_up_to]:
-                    del outbox[number]
-            for kind, values in self._values.items():
-                values.update(batch.puts[kind])
+            undo = self._before(batch)
+            try:
+                for kind, values in self._values.items():
+                    for key in batch.deletes[kind]:
+                        values.pop(key, None)
+                for number in self._forgotten(batch):
+                    del self._values["outbox"][number]
+                for kind, values in self._values.items():
+                    values.update(batch.puts[kind])
+            except BaseException:
+                for values, was in undo:
+                    for key, value in was.items():
+                        if value is _NOTHING:
+                            values.pop(key, None)
+                        else:
+                            values[key] = value
+                raise
+
+    def _before(self, batch: Batch) -> list[tuple[dict[Any, Any], dict[Any, Any]]]:
+        """Return what a batch is about to change, to be put back if that fails on its way (memory may be full)."""
+        undo = []
+        for kind, values in self._values.items():
+            keys = [*batch.puts[kind], *batch.deletes[kind], *(self._forgotten(batch) if kind == "outbox" else ())]
+            undo.append((values, {key: values.get(key, _NOTHING) for key in keys}))
+        return undo
+
+    def _forgotten(self, batch: Batch) -> list[int]:
+        """Return the numbers of the outbox that a batch lets go."""
+        last = batch.outbox_up_to
+        return [] if last is None else [number for number in self._values["outbox"] if number <= last]
 
     def read_outbox(self, after: int, limit: int) -> list[tuple[int, HistoryRecord]]:
         """Return records with numbers above `after`, lowest first."""

@@ -9,7 +9,9 @@ writers must come one after the other, see `SqlHistoryStore`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from operator import add
 from typing import Any
 
 import orjson
@@ -21,7 +23,6 @@ from chronos_py.model.statistics import (
     COUNTS,
     LEVELS,
     ROLLUPS,
-    SPREADS,
     Cell,
     Figures,
     Group,
@@ -33,6 +34,7 @@ from chronos_py.model.statistics import (
     tally,
 )
 
+LONGEST_NAME = 1000  # bytes; longer ones are named by a digest
 AT_ONCE = 500  # cells looked up by one statement
 
 Upsert = Callable[[sa.Connection, sa.Table, list[tuple[Any, ...]]], None]
@@ -76,7 +78,7 @@ class Rollups:
         names = list(changes)
         for start in range(0, len(names), AT_ONCE):
             for name, *counts, spreads in db.execute(self._lookup, {"cells": names[start : start + AT_ONCE]}):
-                changes[name][1].add(Figures(counts, _spreads(spreads)))
+                _add_stored(changes[name][1], counts, spreads)
         kept = [
             (name, *cell, *figures.counts, _text(figures.spreads))
             for name, (cell, figures) in changes.items()
@@ -125,11 +127,13 @@ class Rollups:
 
 
 def _name(cell: Cell) -> str:
-    """Return a cell as one text. Raises ValueError for halves of characters, as databases do."""
+    """Return a cell as one text, which an index of PostgreSQL takes however long its parts are. Raises ValueError for
+    halves of characters, as databases do."""
     try:
-        return orjson.dumps(tuple(cell)).decode()
+        name = orjson.dumps(tuple(cell))
     except TypeError as error:
         raise ValueError(str(error)) from None
+    return name.decode() if len(name) <= LONGEST_NAME else hashlib.blake2b(name, digest_size=20).hexdigest()
 
 
 def _text(spreads: Sequence[dict[int, int]]) -> str:
@@ -137,10 +141,17 @@ def _text(spreads: Sequence[dict[int, int]]) -> str:
     return orjson.dumps([[part for pair in sorted(spread.items()) for part in pair] for spread in spreads]).decode()
 
 
-def _spreads(text: str) -> list[dict[int, int]]:
-    spreads: list[dict[int, int]] = [{} for _ in SPREADS]
-    _merge(spreads, text)
-    return spreads
+def _add_stored(figures: Figures, counts: Sequence[int], text: str) -> None:
+    """Add a row's sums; bins that come to nothing are not kept."""
+    figures.counts = list(map(add, figures.counts, counts))
+    for spread, flat in zip(figures.spreads, orjson.loads(text), strict=True):
+        known, numbers = spread.get, iter(flat)
+        for number, count in zip(numbers, numbers, strict=True):
+            total = known(number, 0) + count
+            if total:
+                spread[number] = total
+            else:
+                spread.pop(number, None)
 
 
 def _merge(into: Sequence[dict[int, int]], text: str) -> None:

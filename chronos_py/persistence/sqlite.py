@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib.resources import files
 from itertools import chain
@@ -63,6 +63,7 @@ class SqliteJobStore:
         timeout: float = 5.0,
         version: int = VERSION,
         steps: dict[int, str] | None = None,
+        make_connection: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         """Raises StoreUnavailable when another process has the lock. `timeout` is in seconds, for a locked file."""
         self.path = Path(path)
@@ -70,6 +71,7 @@ class SqliteJobStore:
         self._timeout = timeout
         self._version = version
         self._steps = STEPS if steps is None else steps
+        self._make_connection = make_connection
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._closed = False
@@ -218,7 +220,7 @@ class SqliteJobStore:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreUnavailable(f"{self.path.parent} cannot be made: {error.strerror}") from None
-        db = sqlite3.connect(
+        db = self._make_connection(
             self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=32
         )
         try:

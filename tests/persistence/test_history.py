@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from structlog.testing import capture_logs
 
 from chronos_py.errors import StoreUnavailable
-from chronos_py.persistence import history
+from chronos_py.persistence import history_tables
 from chronos_py.persistence.base import RunQuery
 from chronos_py.persistence.history import SqlHistoryStore, sqlite_url
 from tests.persistence.test_history_store_suite import ended, numbers, tried
@@ -200,7 +200,7 @@ def test_queries_use_an_index_and_sort_nothing(store: SqlHistoryStore, path: Pat
 
 def test_the_tables_and_upserts_can_be_said_to_postgresql() -> None:
     dialect = postgresql.dialect()
-    for table in (history.runs, history.attempts):
+    for table in (history_tables.runs, history_tables.attempts):
         text = str(sa.schema.CreateTable(table).compile(dialect=dialect))
         assert "run BIGINT NOT NULL" in text
         for index in table.indexes:

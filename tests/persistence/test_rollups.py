@@ -34,13 +34,33 @@ from chronos_py.model.statistics import (
     plan,
     recount,
 )
-from chronos_py.persistence import history
+from chronos_py.persistence import history_tables
 from chronos_py.persistence.history import VERSION, SqlHistoryStore, sqlite_url
 from tests.fakes import NEW_YEAR
-from tests.persistence.test_history_store_suite import ended, memory, sqlite, tried
+from tests.persistence.test_history_store_suite import ended, memory, postgresql_at, sqlite, tried
 
 NOW = NEW_YEAR
 HOSTS, OWNERS, JOBS = ("", "h1", "h2"), ("", "ann@x"), ("a", "b", "c d")
+
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.external)
+
+
+def place_of(request: pytest.FixtureRequest) -> Any:
+    if request.param == "postgresql":
+        return postgresql_at(request.getfixturevalue("postgresql_server"))
+    return request.param
+
+
+@pytest.fixture(params=[sqlite, POSTGRESQL], ids=lambda store: getattr(store, "__name__", store))
+def place(request: pytest.FixtureRequest) -> Any:
+    return place_of(request)
+
+
+@pytest.fixture(params=[memory, sqlite, POSTGRESQL], ids=lambda store: getattr(store, "__name__", store))
+def store(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with place_of(request)() as opened:
+        yield opened
+
 
 instants = st.integers(NOW - 3 * DAY, NOW - 1)
 durations = st.integers(0, 3 * HOUR)
@@ -101,39 +121,33 @@ def latest(written: list[list[HistoryRecord]]) -> list[HistoryRecord]:
     return list(found.values())
 
 
-@settings(max_examples=100, deadline=None)
-@given(batches, st.lists(questions(), min_size=1, max_size=6), st.data())
-def test_roll_ups_agree_with_a_recount(
-    written: list[list[HistoryRecord]], asked: list[StatisticsQuery], data: st.DataObject
-) -> None:
-    if written:
-        written.append(data.draw(st.sampled_from(written)))  # handed in once more
-    with sqlite() as store:
-        assert isinstance(store, SqlHistoryStore)
-        for batch in written:
-            store.write(batch)
-        store.prune(NOW - DAY, 1)
-        store.prune_statistics(NOW)
-        for query in asked:
-            try:
-                expected = recount(latest(written), query, NOW)
-            except InvalidInput:
-                with pytest.raises(InvalidInput):
-                    store.statistics(query, NOW)
-                continue
-            assert plain(store.statistics(query, NOW)) == plain(expected)
+def test_roll_ups_agree_with_a_recount(place: Any) -> None:
+    @settings(max_examples=100 if place is sqlite else 15, deadline=None)
+    @given(batches, st.lists(questions(), min_size=1, max_size=6), st.data())
+    def check(written: list[list[HistoryRecord]], asked: list[StatisticsQuery], data: st.DataObject) -> None:
+        if written:
+            written.append(data.draw(st.sampled_from(written)))  # handed in once more
+        with place() as store:
+            for batch in written:
+                store.write(batch)
+            store.prune(NOW - DAY, 1)
+            store.prune_statistics(NOW)
+            for query in asked:
+                try:
+                    expected = recount(latest(written), query, NOW)
+                except InvalidInput:
+                    with pytest.raises(InvalidInput):
+                        store.statistics(query, NOW)
+                    continue
+                assert plain(store.statistics(query, NOW)) == plain(expected)
+
+    check()
 
 
 def total(store: Any, start: int, end: int, **query: Any) -> dict[str, int]:
     """Return what is not 0 of the sums over a span."""
     (group,) = store.statistics(StatisticsQuery(start, end, **query), NOW) or (Group(None, (), Figures()),)
     return {name: group.figures[name] for name in COUNTS if group.figures[name]}
-
-
-@pytest.fixture(params=[memory, sqlite], ids=lambda store: store.__name__)
-def store(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with request.param() as opened:
-        yield opened
 
 
 def test_what_was_written_twice_counts_once(store: Any) -> None:
@@ -262,9 +276,9 @@ def test_what_is_not_kept_is_refused(store: Any, query: StatisticsQuery) -> None
 
 def test_the_table_and_its_statements_can_be_said_to_postgresql() -> None:
     dialect = postgresql.dialect()
-    text = str(sa.schema.CreateTable(history.rollups).compile(dialect=dialect))
+    text = str(sa.schema.CreateTable(history_tables.rollups).compile(dialect=dialect))
     assert "bucket BIGINT NOT NULL" in text
-    for index in history.rollups.indexes:
+    for index in history_tables.rollups.indexes:
         assert str(sa.schema.CreateIndex(index).compile(dialect=dialect)).startswith("CREATE INDEX")
 
 

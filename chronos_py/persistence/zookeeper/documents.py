@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
+from random import getrandbits
 from typing import Any
 
 from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput
 from chronos_py.model.documents import JobDefaults, Read
 from chronos_py.model.job import Counters, Job, JobState
-from chronos_py.model.stored import read_stored, stored_document
+from chronos_py.model.stored import StoredDocuments, read_stored
 from chronos_py.persistence.codec import BadRecord
 from chronos_py.persistence.zookeeper.entry import Entry, decode_entry, encode_entry, encode_framework_id
 from chronos_py.persistence.zookeeper.form import Form
@@ -52,14 +52,16 @@ class Variable:
         return Mark(self.uuid, version, self.form is not None)
 
 
-def job_variable(job: Job, state: JobState, text: ScheduleText, form: Form | None = None) -> Variable:
+def job_variable(
+    job: Job, state: JobState, text: ScheduleText, form: Form | None, documents: StoredDocuments
+) -> Variable:
     """Return a job's variable, in the form that it has where that still says what the job is. Raises BadRecord for one
     that has no place in a request."""
     schedule = text(job, state)
     amended = form.amended(job, state, schedule) if form else None
     if amended is not None:
         return replace(_variable(f"J_{job.name}", amended.value), form=amended)
-    return _variable(f"J_{job.name}", stored_document(job, state, schedule).encode("utf-8"))
+    return _variable(f"J_{job.name}", documents.document(job, state, schedule))
 
 
 def framework_variable(name: str, framework_id: str) -> Variable:
@@ -74,11 +76,13 @@ def _variable(name: str, value: bytes) -> Variable:
 
 
 def _random_uuid() -> bytes:
-    """Return what uuid.uuid4().bytes would, in a third of the time: version 4, variant 1."""
-    data = bytearray(os.urandom(16))
-    data[6] = data[6] & 0x0F | 0x40
-    data[8] = data[8] & 0x3F | 0x80
-    return bytes(data)
+    """Return what uuid.uuid4().bytes would, in a tenth of the time: version 4, variant 1. It tells writes apart, and
+    may be guessed."""
+    return (getrandbits(128) & ~_FIXED | _VERSION).to_bytes(16, "big")
+
+
+_FIXED = 0xF000 << 64 | 0xC0 << 56
+_VERSION = 0x4000 << 64 | 0x80 << 56
 
 
 def read_variable(name: str, data: bytes) -> Entry:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from chronos_py.persistence.codec import BadRecord
 
@@ -32,14 +33,20 @@ def encode_entry(entry: Entry) -> bytes:
     """Return the node's data. Raises BadRecord for a uuid of another length, and for more than LIMIT bytes."""
     if len(entry.uuid) != UUID_BYTES:  # libmesos aborts when it reads another one
         raise BadRecord("uuid", f"has {len(entry.uuid)} bytes instead of {UUID_BYTES}")
-    try:
-        name = entry.name.encode("utf-8")
-    except UnicodeEncodeError:
-        raise BadRecord("name", f"cannot be written as UTF-8: {entry.name!r}") from None
-    data = _field(1, name) + _field(2, entry.uuid) + _field(3, entry.value)
+    data = b"%b%b\x1a%b%b" % (_before_uuid(entry.name), entry.uuid, _varint(len(entry.value)), entry.value)
     if len(data) > LIMIT:
         raise BadRecord("value", f"makes an entry of {len(data)} bytes; {LIMIT} is the most")
     return data
+
+
+@lru_cache(maxsize=32_768)
+def _before_uuid(text: str) -> bytes:
+    """Return the name's field, and how the uuid's begins."""
+    try:
+        name = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadRecord("name", f"cannot be written as UTF-8: {text!r}") from None
+    return _field(1, name) + b"\x12%c" % UUID_BYTES
 
 
 def decode_entry(data: bytes) -> Entry:

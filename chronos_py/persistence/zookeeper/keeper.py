@@ -34,6 +34,7 @@ from kazoo.retry import KazooRetry
 from kazoo.security import ACL, CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
 from chronos_py.errors import StoreUnavailable
+from chronos_py.zookeeper import bounded, end_session
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,7 @@ OPERATION = 220  # bytes that an operation takes besides its paths and data: hea
 WINDOW = 512  # reads on their way at once
 CHECKS, CHECKS_AHEAD = 500, 8  # versions in one request, and requests on their way
 CONNECT_AGAIN_S = 0.05
+END_S = 20.0  # for ending a session: kazoo waits for its connection for 10 s, for its threads without limit
 
 CUT = (
     CancelledError,
@@ -315,7 +317,7 @@ class Keeper:
         )
         client.add_listener(self._on_state)
         try:
-            client.start(self.patience)
+            bounded(lambda: client.start(self.patience), self.patience + END_S, "keeper-start")
         except (KazooException, KazooTimeoutError, OSError, ssl.SSLError) as error:
             _end(client)
             raise StoreUnavailable(f"{self.hosts}: no ZooKeeper can be reached: {error!r}") from error
@@ -353,7 +355,6 @@ class Keeper:
 
 def _end(client: Any) -> None:
     try:
-        client.stop()
-        client.close()
-    except Exception:
-        log.exception("a ZooKeeper session did not end well")
+        bounded(lambda: end_session(client), END_S, "keeper-end")
+    except TimeoutError:
+        log.error("a ZooKeeper session does not end: it is left to itself", seconds=END_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from chronos_py.model.stored import StoredDocuments
 from chronos_py.persistence.zookeeper.documents import Foreign
 from chronos_py.persistence.zookeeper.form import Form
 
@@ -26,3 +27,4 @@ class Known:
     frozen: set[str] = field(default_factory=set)
     pending: dict[str, Foreign] = field(default_factory=dict)
     children: int | None = None
+    documents: StoredDocuments = field(default_factory=StoredDocuments)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 FORMAT = b"1"
@@ -94,4 +95,9 @@ def fits(name: str) -> bool:
 def shard_of(key: Key) -> int:
     if isinstance(key, int):
         return key >> RANGE_BITS & SHARDS - 1
+    return _shard_of_text(key)
+
+
+@lru_cache(maxsize=65_536)
+def _shard_of_text(key: str) -> int:
     return zlib.crc32(key.encode("utf-8", "surrogatepass")) & SHARDS - 1

@@ -16,6 +16,8 @@ from typing import Any, cast
 from chronos_py.persistence.codec import BadRecord, dump, load
 from chronos_py.persistence.zookeeper.layout import RECORD_KINDS, Key, RecordKind
 
+_KINDS = {kind: kind.encode() for kind in RECORD_KINDS}
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -27,7 +29,7 @@ class Line:
 
 
 def put_line(kind: RecordKind, key: Key, value: bytes) -> bytes:
-    return b"+%b\t%b\t%b" % (kind.encode(), dump(key), value)
+    return b"+%b\t%b\t%b" % (_KINDS[kind], dump(key), value)
 
 
 def delete_line(kind: RecordKind, key: Key) -> bytes:

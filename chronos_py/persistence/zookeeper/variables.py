@@ -188,7 +188,7 @@ class Surveyor:
             if job is None:
                 return
             form = seen.known.forms.get(name) if held.image.is_foreign(name) else None
-            variable = job_variable(job, state or JobState(), self._text, form)
+            variable = job_variable(job, state or JobState(), self._text, form, seen.known.documents)
         seen.turn.variables[name] = variable
         seen.turn.put("node", name, variable.mark(seen.known.versions.get(name, -1) + 1))
 

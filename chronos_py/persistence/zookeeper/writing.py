@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any, cast
@@ -93,7 +92,8 @@ def _job(turn: Draft, batch: Batch, image: Image, known: Known, text: ScheduleTe
         return
     state = JobState() if name in batch.deletes["state"] else batch.puts["state"].get(name, image.get("state", name))
     try:
-        variable = job_variable(job, state if isinstance(state, JobState) else JobState(), text, known.forms.get(node))
+        known_state = state if isinstance(state, JobState) else JobState()
+        variable = job_variable(job, known_state, text, known.forms.get(node), known.documents)
     except BadRecord as error:
         raise error.within(f"job {name}") from None
     _replace(turn, image, known, variable)
@@ -153,8 +153,9 @@ def plan(turn: Draft, number: int, layout: Layout, image: Image, known: Known) -
     groups = _groups(turn, layout)
     body = join(turn.lines)
     room = PACKET - MARGIN - len(body) - sum(map(len, turn.variables))
-    together = groups[0] if len(groups) == 1 and _size(turn, layout, groups[0]) <= room and len(body) <= PART else []
-    after = [] if together else groups
+    fits_in = len(groups) == 1 and len(body) <= PART and groups[0].size <= room
+    together = groups[0].names if fits_in else []
+    after = [] if together else [group.names for group in groups]
     if after:
         names = (name for group in after for name in group)
         body = join([*turn.lines, *(was_line(name, known.uuids.get(name) or image.uuid(name)) for name in names)])
@@ -169,24 +170,22 @@ def was_line(name: str, uuid: str) -> bytes:
     return b"=" + dump([name, uuid])
 
 
-def _size(turn: Draft, layout: Layout, names: Sequence[str]) -> int:
-    return sum(_size_of(turn, layout, name) for name in names)
+@dataclass(slots=True)
+class _Group:
+    """Variables for one request, and how many bytes they take in it."""
+
+    names: list[str] = field(default_factory=list)
+    size: int = 0
 
 
-def _size_of(turn: Draft, layout: Layout, name: str) -> int:
-    variable = turn.variables[name]
-    return OPERATION + len(layout.state) + 4 * len(name) + (len(variable.data) if variable else 0)
-
-
-def _groups(turn: Draft, layout: Layout) -> list[list[str]]:
+def _groups(turn: Draft, layout: Layout) -> list[_Group]:
     """Return the variables in groups that fit into one request each."""
-    groups: list[list[str]] = []
-    room = 0
-    for name in turn.variables:
-        size = _size_of(turn, layout, name)
-        if size > room:
-            groups.append([])
-            room = PACKET - MARGIN
-        groups[-1].append(name)
-        room -= size
+    groups: list[_Group] = []
+    apiece = OPERATION + len(layout.state)
+    for name, variable in turn.variables.items():
+        size = apiece + 4 * len(name) + (len(variable.data) if variable else 0)
+        if not groups or groups[-1].size + size > PACKET - MARGIN:
+            groups.append(_Group())
+        groups[-1].names.append(name)
+        groups[-1].size += size
     return groups

@@ -4,55 +4,11 @@ just before one of them."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from kazoo.client import KazooClient
 
-
-class Crash(BaseException):
-    """The process ends here."""
-
-
-@dataclass
-class Meddler:
-    """Counts requests from 0. At number `at`: `before` is called, then the request fails with `error`, if any: without
-    being sent, or with `took_effect` after it was carried out."""
-
-    at: int = -1
-    error: type[BaseException] | None = None
-    took_effect: bool = False
-    before: Callable[[], None] | None = None
-    count: int = 0
-    fired: bool = False
-    seen: list[str] = field(default_factory=list)
-    always: bool = False  # every request, not only number `at`
-
-    def cut(self, error: type[BaseException], *, took_effect: bool) -> None:
-        """Fail every request from now on."""
-        self.always, self.error, self.took_effect = True, error, took_effect
-
-    def heal(self) -> None:
-        self.always, self.error = False, None
-
-    def request(self, name: str, send: Callable[[], Any], answer: Callable[[], Any]) -> Any:
-        """Return what `send` returns, or an answer of its own."""
-        number, self.count = self.count, self.count + 1
-        self.seen.append(name)
-        if number != self.at and not self.always:
-            return send()
-        self.fired = True
-        if self.before is not None:
-            self.before()
-        if self.error is None:
-            return send()
-        if self.took_effect:
-            send().wait(30)
-        if issubclass(self.error, Crash):
-            raise self.error(name)
-        failed = answer()
-        failed.set_exception(self.error())
-        return failed
+from tests.persistence.faults import Crash, Meddler
 
 
 class MeddledClient:
@@ -75,7 +31,15 @@ class MeddledClient:
         return MeddledTransaction(self)
 
     def meddle(self, name: str, send: Callable[[], Any]) -> Any:
-        return self._meddler.request(name, send, self._real.handler.async_result)
+        """Send a request; an error that is handed in comes as its answer, but for the end of the process."""
+        try:
+            return self._meddler.operation(name, send, lambda request: request.wait(30))
+        except Crash:
+            raise
+        except Exception as error:
+            failed = self._real.handler.async_result()
+            failed.set_exception(error)
+            return failed
 
     def get_async(self, path: str) -> Any:
         return self.meddle("get", lambda: self._real.get_async(path))

@@ -19,7 +19,8 @@ from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from chronos_py.persistence.zookeeper.entry import Entry, encode_entry
 from chronos_py.service import Service
 from tests.fakes import FakeClock, FakeDriver, FakeOutbox
-from tests.persistence.zookeeper.faults import MeddledClient, Meddler
+from tests.persistence.faults import Meddler
+from tests.persistence.zookeeper.faults import MeddledClient
 from tests.persistence.zookeeper.nodes import document
 
 pytestmark = pytest.mark.external

@@ -14,10 +14,11 @@ from kazoo.security import READ_ACL_UNSAFE, make_digest_acl
 from chronos_py.errors import StoreUnavailable
 from chronos_py.model.job import Counters, Job, JobState
 from chronos_py.model.messages import Delete, Put
-from chronos_py.persistence.zookeeper import ZooKeeperJobStore
+from chronos_py.persistence.zookeeper import ZooKeeperJobStore, keeper
 from compat_tests.servers.zookeeper import ZooKeeperEnsemble
+from tests.persistence.faults import Meddler
 from tests.persistence.test_job_store_suite import held
-from tests.persistence.zookeeper.faults import MeddledClient, Meddler
+from tests.persistence.zookeeper.faults import MeddledClient
 from tests.persistence.zookeeper.nodes import variable
 
 pytestmark = pytest.mark.external
@@ -207,3 +208,37 @@ def test_a_session_that_ended_costs_nothing(client: KazooClient, root: str, open
         assert lost.wait(30)
         store.commit(epoch, [Put("meta", f"after {number}", 1)])
     assert len(store.load().meta) == 6
+
+
+class Stuck:
+    """A client of which one call never returns."""
+
+    def __init__(self, call: str) -> None:
+        self.free = threading.Event()
+        self.called: list[str] = []
+        self._call = call
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def call(*_: object) -> None:
+            self.called.append(name)
+            if name == self._call:
+                self.free.wait(60)
+
+        return call
+
+
+@pytest.mark.parametrize("call", ["start", "stop"])
+def test_a_client_that_is_stuck_holds_nobody_up(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    monkeypatch.setattr(keeper, "END_S", 0.1)
+    client = Stuck(call)
+    holder = keeper.Keeper("nowhere:1", patience=0.1, make=lambda *_, **__: client)
+    try:
+        if call == "start":
+            with pytest.raises(StoreUnavailable, match="no ZooKeeper can be reached"):
+                holder.one("/x")
+        else:
+            holder._client = holder._start()
+        holder.close()
+        assert "stop" in client.called
+    finally:
+        client.free.set()
