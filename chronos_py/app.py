@@ -35,13 +35,17 @@ from chronos_py.loading import schedule_text
 from chronos_py.metrics import CountingOutbox, Metrics, counting
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.job import CatchUp
+from chronos_py.model.notice import CHRONOS_EVENTS
 from chronos_py.model.resources import Resources, thousandths
+from chronos_py.notify.dispatcher import Dispatcher
+from chronos_py.notify.settings import channels_of, events_of
 from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.sqlite import SqliteJobStore
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from chronos_py.scheduler.book import Policy, PreemptionPolicy
 from chronos_py.scheduler.health import HealthPolicy
+from chronos_py.scheduler.notices import NoticePolicy
 from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.quotas import parse_quotas
 from chronos_py.scheduler.tasks import TaskDefaults
@@ -88,7 +92,20 @@ def policy_of(settings: Settings) -> Policy:
         forgiveness=settings.avoid_failed_agents_for * 1000,
         quotas=parse_quotas(settings.quotas_text),
         preemption=PreemptionPolicy(int(settings.preemption_after * 1000), settings.preemptions_per_minute),
+        notices=notices_of(settings),
         health=HealthPolicy(settings.suspect_agent_after, settings.suspect_agent_for * 1000),
+    )
+
+
+def notices_of(settings: Settings) -> NoticePolicy:
+    """Return what owners are told, and through which channels. Raises BadSetting."""
+    events = events_of(settings)
+    return NoticePolicy(
+        channels=tuple(channel.name for channel in channels_of(settings)),
+        events=events.union(CHRONOS_EVENTS),
+        cluster=settings.cluster_name,
+        epsilon=f"PT{settings.task_epsilon}S",
+        waiting_after=settings.notification_waiting_after * 1000 if "waiting" in events else 0,
     )
 
 
@@ -233,7 +250,12 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     def written(up_to: int) -> None:
         service.history_written(up_to)  # which is made below
 
+    def delivered(number: int, channel: str) -> None:
+        service.notice_done(number, channel)
+
     writer = HistoryWriter(history, written, store.read_outbox)
+    max_age = settings.notification_max_age * 1000
+    dispatcher = Dispatcher(channels_of(settings), delivered, SystemClock(), max_age=max_age)
     group: GroupDriver | None = None
     if settings.master != "local":
         driver: Driver = mesos_driver(settings, port)
@@ -250,6 +272,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         clock=SystemClock(),
         policy=policy,
         gauges=metrics,
+        notifier=dispatcher,
         inbox_limit=settings.inbox_limit,
         durations=lambda: history.durations(SAMPLES),
     )
@@ -286,6 +309,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         service.stop()
         if group is not None:
             group.close()
+        dispatcher.stop()
         writer.stop()
         store.close()
         history.close()
