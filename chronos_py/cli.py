@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from chronos_py import __version__
-from chronos_py.config import FLAGS, BadSetting, Flag, settle
+from chronos_py.config import FLAGS, BadSetting, Flag, Settings, settle
 from chronos_py.scheduler.quotas import BadQuotas, parse_quotas
 
 BAD_USAGE = 2
@@ -59,12 +59,54 @@ def serve(**given: Any) -> None:
     try:
         settings = settle(given)
         parse_quotas(settings.quotas_text)
+        _check_channels(settings)
     except (BadSetting, BadQuotas) as error:
         click.echo(f"chronos-py: {error}", err=True)
         sys.exit(BAD_USAGE)
     from chronos_py.serving import run_server
 
     sys.exit(run_server(settings))
+
+
+def _check_channels(settings: Settings) -> None:
+    from chronos_py.notify.settings import channels_of, events_of
+
+    channels_of(settings)
+    events_of(settings)
+
+
+def _with_notification_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flags that say where notifications go."""
+    for flag in FLAGS_IN_HELP[::-1]:
+        about = flag.name.startswith(("mail_", "http_notification_", "notification_"))
+        if about or flag.name in ("slack_url", "mattermost_url", "raven_dsn", "cluster_name", "hostname", "config_dir"):
+            command = _option(flag)(command)
+    return command
+
+
+@main.command("notify-test", context_settings={"help_option_names": ["--help"], "max_content_width": 120})
+@click.option("--to", "owner", default="", help="Owner to tell; mail needs an address.")
+@_with_notification_flags
+def notify_test(owner: str, **given: Any) -> None:
+    """Send a notification through each channel that is set up, and say what became of it.
+
+    Exit status: 0 all were delivered, 1 one was not, 2 no channel is set up or a flag is wrong.
+    """
+    from chronos_py.notify.trial import try_all
+
+    try:
+        settings = settle(given)
+        _check_channels(settings)
+    except BadSetting as error:
+        click.echo(f"chronos-py: {error}", err=True)
+        sys.exit(BAD_USAGE)
+    results = try_all(settings, owner)
+    for name, problem in results.items():
+        click.echo(f"{name}: {problem or 'delivered'}")
+    if not results:
+        click.echo("chronos-py: no channel is set up: see --mail_server, --slack_url and others in --help", err=True)
+        sys.exit(BAD_USAGE)
+    sys.exit(1 if any(results.values()) else 0)
 
 
 DOCTORS_FLAGS = (

@@ -37,7 +37,7 @@ from chronos_py.model.run import Outcome, Phase, TaskState
 from chronos_py.scheduler.book import Policy
 from chronos_py.service import Service
 from tests.builders import a_job
-from tests.fakes import NEW_YEAR, FakeClock, FakeDriver, FakeOutbox, FakeStore, FakeTask
+from tests.fakes import NEW_YEAR, FakeClock, FakeDriver, FakeNotifier, FakeOutbox, FakeStore, FakeTask
 
 
 class Bench:
@@ -48,7 +48,8 @@ class Bench:
         self.store = FakeStore()
         self.driver = FakeDriver(now=self.clock.now)
         self.policy = Policy(**policy)
-        self.notices: list[Any] = []
+        self.notifier = FakeNotifier()
+        self.notices = self.notifier.taken
         self.boot()
 
     def boot(self) -> None:
@@ -56,7 +57,7 @@ class Bench:
         self.driver.stop()
         self.service = Service(
             store=self.store, driver=self.driver, outbox=FakeOutbox(), history=None, clock=self.clock,
-            policy=self.policy, notify=self.notices.append, monotonic=self.clock.monotonic,
+            policy=self.policy, notifier=self.notifier, monotonic=self.clock.monotonic,
         )  # fmt: skip
         self.service._take_over()
         self.turn()

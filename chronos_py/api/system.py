@@ -59,6 +59,7 @@ class ServiceCollector(Collector):
         for name, watch in health.get("watchdogs", {}).items():
             alarms.add_metric([name], int(bool(watch["alarm"])))
         yield alarms
+        yield from _notification_families(health.get("notifications", {}))
         levels = GaugeMetricFamily("chronos_queue_by_priority", "runs that wait, by priority", labels=["priority"])
         for level, count in sorted(self._backend.queue_levels().items())[:50]:
             levels.add_metric([str(level)], count)
@@ -68,6 +69,18 @@ class ServiceCollector(Collector):
         yield CounterMetricFamily("chronos_errors", "failures", value=sum(v.state.error_count for v in views))
         for name, value in health.get("figures", {}).items():
             yield GaugeMetricFamily(f"chronos_{_snake(name)}", name, value=value)
+
+
+def _notification_families(channels: dict[str, Any]) -> Iterator[Any]:
+    """Yield what each channel has done; there are as many channels as are set up."""
+    waiting = GaugeMetricFamily("chronos_notifications_waiting", "notices a channel must deliver", labels=["channel"])
+    sent = CounterMetricFamily("chronos_notifications_sent", "notices delivered, by channel", labels=["channel"])
+    retried = CounterMetricFamily("chronos_notifications_retried", "deliveries that failed", labels=["channel"])
+    failed = CounterMetricFamily("chronos_notifications_failed", "notices given up, by channel", labels=["channel"])
+    for name, channel in channels.items():
+        for family, key in ((waiting, "waiting"), (sent, "sent"), (retried, "retried"), (failed, "failed")):
+            family.add_metric([name], channel[key])
+    yield from (waiting, sent, retried, failed)
 
 
 def _snake(name: str) -> str:

@@ -50,9 +50,7 @@ class MailChannel:
             code, text = next(iter(error.recipients.values()))
             raise _problem(code, text) from None
         except smtplib.SMTPNotSupportedError as error:
-            raise Failed(
-                f"the mail server has no {'STARTTLS or login' if 'STARTTLS' in str(error) else error}"
-            ) from None
+            raise Failed(f"the mail server cannot do what is asked of it: {error}") from None
         except smtplib.SMTPAuthenticationError as error:
             raise Failed(f"the mail server refuses user and password: {error.smtp_code}") from None
         except smtplib.SMTPResponseException as error:

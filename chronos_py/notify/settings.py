@@ -30,9 +30,8 @@ def channels_of(settings: Settings) -> list[Channel]:
             channels.append(SentryChannel(Dsn.parse(settings.raven_dsn), settings.host, dialect))
         except ValueError as error:
             raise _refuse(settings, "raven_dsn", str(error)) from None
-    for name in ("slack", "mattermost"):
-        if url := _url(settings, f"{name}_url"):
-            channels.append(ChatChannel(name, url))
+    chats = {name: _url(settings, f"{name}_url") for name in ("slack", "mattermost")}
+    channels += [ChatChannel(name, url) for name, url in chats.items() if url]
     if url := _url(settings, "http_notification_url"):
         credentials = settings.http_notification_credentials
         if credentials and ":" not in credentials:
