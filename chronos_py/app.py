@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,10 +16,13 @@ from typing import Any
 import structlog
 
 from chronos_py.api import create_app
-from chronos_py.api.auth import with_credentials
+from chronos_py.api.audit import AuditLog
+from chronos_py.api.auth import Access, with_access
 from chronos_py.api.backend import ApiSettings
 from chronos_py.api.executor import PREFIX, with_executor
+from chronos_py.api.guard import SECRET_VARIABLES, GuardSettings
 from chronos_py.api.node import with_node
+from chronos_py.api.principals import AccessFile, BadAccessFile
 from chronos_py.api.proxy import ProxySettings, passing_on
 from chronos_py.api.transport import closing
 from chronos_py.clock import SystemClock
@@ -121,6 +125,26 @@ def resources_of(settings: Settings) -> Resources:
         cpus=thousandths(said["cpus"]) if "cpus" in said else found.cpus,
         mem=thousandths(said["mem"]) if "mem" in said else found.mem,
         disk=thousandths(said["disk"]) if "disk" in said else found.disk,
+    )
+
+
+def access_file_of(settings: Settings) -> AccessFile | None:
+    """Return the users and tokens, None without any. Raises BadSetting."""
+    if not settings.access_file:
+        return None
+    try:
+        return AccessFile(Path(settings.access_file))
+    except BadAccessFile as error:
+        raise BadSetting("access_file", settings.access_file, str(error)) from None
+
+
+def guard_of(settings: Settings, *, asked: bool) -> GuardSettings:
+    """Return what those may do and see who ask."""
+    return GuardSettings(
+        asked=asked,
+        users=frozenset(filter(None, (user.strip() for user in settings.run_as_users.split(",")))),
+        default_user=settings.user,
+        secret_variables=re.compile(settings.secret_variables or SECRET_VARIABLES),
     )
 
 
@@ -278,6 +302,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     )
     if settings.zookeeper is not None and settings.master == "local":
         log.warning("each node runs tasks on its own machine: a run under way on one that goes is of unknown fate")
+    asked = settings.credentials is not None or bool(settings.access_file)
     app = create_app(
         service,
         ApiSettings(
@@ -290,13 +315,15 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
             stopping=stopping,
         ),
         metrics,
+        guard_of(settings, asked=asked),
+        AuditLog(folder / "audit.jsonl"),
     )
     wsgi: Any = app
     if settings.zookeeper is not None:
         threads = settings.http_threads - (2 if group is not None else 0)  # those are the leader's
         wsgi = passing_on(wsgi, service, ProxySettings(address, at_once=max(1, threads * 3 // 4)))
-    if settings.credentials is not None:
-        wsgi = with_credentials(wsgi, *settings.credentials, settings.http_realm)
+    if asked:
+        wsgi = with_access(wsgi, Access(settings.credentials, access_file_of(settings)), settings.http_realm)
     wsgi = with_executor(wsgi, build_executor())
     wsgi = counting(wsgi, metrics)
     if group is not None:

@@ -178,6 +178,10 @@ FLAGS: tuple[Flag, ...] = (
     _ours("notification_max_age", "int", 86400, "how long the delivery of a notice is tried", unit="s", lowest=1),
     _ours("notification_urls", "text", "", "further channels, as URLs of apprise with blanks between them",
           secret=True),
+    _ours("access_file", "text", "", "TOML file of users and tokens with their roles; every path asks for one of them"),
+    _ours("run_as_users", "text", "", "the users that jobs may run as, with commas between them; default: any"),
+    _ours("secret_variables", "text", "", "regular expression for the names of environment variables whose values "
+          "readers do not see; default: passwords, tokens, keys and the like"),
     _ours("config_dir", "text", "", "folder with a file for each flag, named like it"),
     _ours("zk_tls", "flag", False, "speak TLS with ZooKeeper"),
     _ours("zk_ca_file", "text", "", "PEM file of the authorities behind ZooKeeper's certificates; "
@@ -448,6 +452,12 @@ def _check(settings: Settings) -> None:
             raise refuse(name, BY_NAME[name].why_refused)
     if "http_credentials" in settings.sources and settings.credentials is None:
         raise refuse("http_credentials", "must be user:password; without the flag the server is open to everybody")
+    if settings.access_file and not os.access(settings.access_file, os.R_OK):
+        raise refuse("access_file", "cannot be read")
+    try:
+        re.compile(settings.secret_variables)
+    except re.error as error:
+        raise refuse("secret_variables", f"is no regular expression: {error}") from None
     if '"' in settings.http_realm or "\\" in settings.http_realm:
         raise refuse("http_realm", "must not contain quotes or backslashes")
     if not settings.data_dir:

@@ -84,4 +84,6 @@ class View:
     quarantined: list[Any] = field(default_factory=list)
     leader: bool = False
     loaded: bool = False  # False: nothing is known yet, which is not the same as that there is nothing
+    masked: bool = False  # secrets of jobs are hidden
+    partial: bool = False  # ... those of some jobs
     changed: int = 0  # grows with every publication that changed a job
