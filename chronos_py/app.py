@@ -324,7 +324,8 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         wsgi = passing_on(wsgi, service, ProxySettings(address, at_once=max(1, threads * 3 // 4)))
     if asked:
         wsgi = with_access(wsgi, Access(settings.credentials, access_file_of(settings)), settings.http_realm)
-    wsgi = with_executor(wsgi, build_executor())
+    if settings.master != "local" or not asked:  # agents have no credentials
+        wsgi = with_executor(wsgi, build_executor())
     wsgi = counting(wsgi, metrics)
     if group is not None:
         wsgi = with_node(wsgi, group)  # not counted: a leader's requests wait for news

@@ -109,6 +109,39 @@ def notify_test(owner: str, **given: Any) -> None:
     sys.exit(1 if any(results.values()) else 0)
 
 
+@main.group()
+def access() -> None:
+    """Make entries for --access_file."""
+
+
+@access.command("hash")
+@click.password_option(help="Asked for when it is not given.")
+def hash_password(password: str) -> None:
+    """Print the hash of a user's password."""
+    from chronos_py.api.principals import HASHER
+
+    click.echo(HASHER.hash(password))
+
+
+@access.command("token")
+@click.argument("name")
+@click.option("--role", type=click.Choice(("reader", "operator", "admin")), default="reader", show_default=True)
+def make_token(name: str, role: str) -> None:
+    """Make a token, for `Authorization: Bearer`. It is shown once: the file gets its hash only."""
+    import secrets
+
+    from chronos_py.api.principals import HASHER, BadAccessFile, parse
+
+    secret = secrets.token_urlsafe(32)
+    table = f'[tokens.{name}]\nhash = "{HASHER.hash(secret)}"\nrole = "{role}"\n'
+    try:
+        parse(table)
+    except BadAccessFile as error:
+        click.echo(f"chronos-py: {error}", err=True)
+        sys.exit(BAD_USAGE)
+    click.echo(f"# the token: {name}.{secret}\n{table}", nl=False)
+
+
 DOCTORS_FLAGS = (
     "zk_hosts", "zk_path", "zk_timeout", "zk_auth", "zk_tls", "zk_ca_file", "zk_cert_file", "zk_key_file",
     "task_epsilon", "mesos_task_cpu", "mesos_task_mem", "mesos_task_disk", "user", "config_dir",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from chronos_py.api.audit import AuditLog
@@ -77,7 +77,8 @@ def create_app(
         if request.path != "/ping":  # which names the asker alone, and nobody who did not ask
             response.headers.setdefault("Access-Control-Allow-Origin", "*")
         if guard.masks_answers and not response.is_streamed:
-            response.set_data(without_url_secrets(response.get_data(as_text=True)))
+            g.pop("kept_body", None)  # which is as it was
+            response.set_data(without_url_secrets(response.get_data().decode("latin-1")).encode("latin-1"))
         if settings.compression and not _on(("/scheduler",)):
             response = compress(response)
         return response

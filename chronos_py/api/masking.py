@@ -43,6 +43,9 @@ class Mask:
         return replace(fetch, uri=without_url_secrets(fetch.uri))
 
 
+Kept = dict[str, tuple[JobView, JobView]]  # by name: the job as it is, and as it is shown
+
+
 class MaskedJobs(dict[str, JobView]):
     """A view's jobs with secrets hidden where `sees` says so; made when asked for, kept while the job is the same."""
 
@@ -51,7 +54,7 @@ class MaskedJobs(dict[str, JobView]):
         jobs: Mapping[str, JobView],
         mask: Mask,
         sees: Callable[[Job], bool],
-        kept: dict[str, tuple[JobView, JobView]],
+        kept: Kept,
     ) -> None:
         super().__init__()
         self._jobs, self._mask, self._sees, self._kept = jobs, mask, sees, kept
@@ -96,7 +99,7 @@ class MaskedViews:
 
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
-        self._kept: dict[str, tuple[JobView, JobView]] = {}
+        self._kept: Kept = {}
 
     def of(self, view: View, sees: Callable[[Job], bool], *, partial: bool) -> View:
         """Return the view as one sees it who sees the secrets of some jobs only; not to be changed."""

@@ -8,14 +8,9 @@ from flask import Response
 
 PAGE = "text/html;charset=ISO-8859-1"
 REASONS = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    429: "Too Many Requests",
-    404: "Not Found",
-    500: "Server Error",
-    503: "Service Unavailable",
-}
+    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests",
+    500: "Server Error", 503: "Service Unavailable",
+}  # fmt: skip
 
 
 def error_page(status: int, path: str, reason: str) -> Response:
