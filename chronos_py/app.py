@@ -24,6 +24,7 @@ from chronos_py.api.guard import SECRET_VARIABLES, GuardSettings
 from chronos_py.api.node import with_node
 from chronos_py.api.principals import AccessFile, BadAccessFile
 from chronos_py.api.proxy import ProxySettings, passing_on
+from chronos_py.api.system import all_figures
 from chronos_py.api.transport import closing
 from chronos_py.clock import SystemClock
 from chronos_py.config import BadSetting, Settings
@@ -35,6 +36,7 @@ from chronos_py.election import Leadership, SoleLeader, ZooKeeperLeadership
 from chronos_py.errors import StoreUnavailable
 from chronos_py.executor.archive import build as build_executor
 from chronos_py.executor.info import Setup
+from chronos_py.graphite import GraphiteReporter, parse_address
 from chronos_py.loading import schedule_text
 from chronos_py.metrics import CountingOutbox, Metrics, counting
 from chronos_py.model.documents import JobDefaults
@@ -330,6 +332,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     if group is not None:
         wsgi = with_node(wsgi, group)  # not counted: a leader's requests wait for news
     wsgi = closing(wsgi)
+    graphite = graphite_of(settings, service, metrics, stopping)
     housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)
 
     def stop() -> None:
@@ -342,6 +345,8 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         store.close()
         history.close()
 
+    if graphite is not None:
+        graphite.start()
     writer.start()
     if group is not None:
         group.open()
@@ -349,6 +354,23 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     _until_loaded(service)
     housekeeper.start()
     return Server(service, wsgi, stop)
+
+
+def graphite_of(
+    settings: Settings, service: Service, metrics: Metrics, stopping: threading.Event
+) -> GraphiteReporter | None:
+    """Return what reports to Graphite, None without one. Raises BadSetting."""
+    if not settings.graphite_host_port:
+        return None
+    try:
+        address = parse_address(settings.graphite_host_port)
+    except ValueError as error:
+        raise BadSetting("graphite_host_port", settings.graphite_host_port, str(error)) from None
+    interval, prefix = settings.graphite_reporting_interval, settings.graphite_group_prefix
+    return GraphiteReporter(
+        address, prefix, interval, lambda: all_figures(service, metrics) if service.leading() else None,
+        SystemClock(), stopping,
+    )  # fmt: skip
 
 
 def _keep_to_ourselves(file: Path) -> None:

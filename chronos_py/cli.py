@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -60,6 +61,7 @@ def serve(**given: Any) -> None:
         settings = settle(given)
         parse_quotas(settings.quotas_text)
         _check_channels(settings)
+        _check_access(settings)
     except (BadSetting, BadQuotas) as error:
         click.echo(f"chronos-py: {error}", err=True)
         sys.exit(BAD_USAGE)
@@ -73,6 +75,23 @@ def _check_channels(settings: Settings) -> None:
 
     channels_of(settings)
     events_of(settings)
+
+
+def _check_access(settings: Settings) -> None:
+    """See that the file of users and tokens, and the address of Graphite, can be used. Raises BadSetting."""
+    from chronos_py.api.principals import AccessFile, BadAccessFile
+    from chronos_py.graphite import parse_address
+
+    try:
+        if settings.access_file:
+            AccessFile(Path(settings.access_file))
+    except BadAccessFile as error:
+        raise BadSetting("access_file", settings.access_file, str(error)) from None
+    try:
+        if settings.graphite_host_port:
+            parse_address(settings.graphite_host_port)
+    except ValueError as error:
+        raise BadSetting("graphite_host_port", settings.graphite_host_port, str(error)) from None
 
 
 def _with_notification_flags(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ from chronos_py.api.chronos import chronos_blueprint
 from chronos_py.api.errors import api_answer
 from chronos_py.api.figures import figures_blueprint
 from chronos_py.api.guard import Guard, GuardSettings, audit_blueprint
+from chronos_py.api.logging_levels import logging_blueprint
 from chronos_py.api.masking import without_url_secrets
 from chronos_py.api.pages import error_page
 from chronos_py.api.resources import resources_blueprint
@@ -51,6 +52,7 @@ def create_app(
     app.register_blueprint(figures_blueprint(backend))
     app.register_blueprint(resources_blueprint(backend))
     app.register_blueprint(system_blueprint(backend, metrics))
+    app.register_blueprint(logging_blueprint())
     app.register_blueprint(audit_blueprint(guard.audit))
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ChronosError, api_answer)

@@ -109,6 +109,14 @@ def chronos_metrics(backend: Backend) -> dict[str, Any]:
     }
 
 
+def all_figures(backend: Backend, counted: Metrics | None) -> dict[str, Any]:
+    """Return the original's metrics, and what the process has counted, in Dropwizard's form."""
+    figures = chronos_metrics(backend)
+    for kind, ours in counted.dropwizard().items() if counted is not None else ():
+        figures[kind] |= ours
+    return figures
+
+
 def _histogram(ordered: list[int]) -> dict[str, Any]:
     count = len(ordered)
     mean = sum(ordered) / count if count else 0.0
@@ -157,10 +165,7 @@ def system_blueprint(backend: Backend, counted: Metrics | None = None) -> Bluepr
             body = prometheus_client.generate_latest(registry)
             return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
         pretty = request.args.get("pretty") == "true"
-        figures = chronos_metrics(backend)
-        for kind, ours in counted.dropwizard().items() if counted is not None else ():
-            figures[kind] |= ours
-        response = answer(json.dumps(figures, indent=2 if pretty else None))
+        response = answer(json.dumps(all_figures(backend, counted), indent=2 if pretty else None))
         response.headers["Cache-Control"] = NO_CACHE
         return response
 
