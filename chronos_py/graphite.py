@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 TIMEOUT_S = 10.0
 _BLANKS = re.compile(r"\s+")
-Figures = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Figures = Mapping[str, Any]  # by kind, then name, then part; and the version
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
 from aiosmtpd.controller import Controller
 
@@ -32,7 +33,7 @@ class MailServer:
         self.refusals: dict[str, str] = {}
         self._controller = _Controller(self, hostname="127.0.0.1", port=port, **options)
         self._controller.start()
-        self.port = self._controller.server.sockets[0].getsockname()[1]
+        self.port = self._controller.port
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if address in self.refusals:
@@ -52,7 +53,7 @@ class MailServer:
 class _Controller(Controller):
     def _trigger_server(self) -> None:
         """Make the trial connection to the port that was given, not to the one that was wished for, which may be 0."""
-        self.port = self.server.sockets[0].getsockname()[1]
+        self.port = cast(asyncio.Server, self.server).sockets[0].getsockname()[1]
         super()._trigger_server()
 
 
