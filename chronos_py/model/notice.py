@@ -53,6 +53,11 @@ class Notice:
         """Return whom to tell, each once; a job without owner has one, the empty text."""
         return tuple(dict.fromkeys(part.strip() for part in self.owner.split(",") if part.strip())) or ("",)
 
+    @property
+    def size(self) -> int:
+        """Return about how many characters it takes."""
+        return 200 + len(self.subject) + len(self.body or "") + sum(len(value) for _, value in self.fields)
+
     def without(self, channel: str) -> Notice:
         """Return the notice as it is once `channel` is done with it."""
         return replace(self, left=tuple(name for name in self.left if name != channel))

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 1.0, 60.0
 LIMIT = 10_000  # notices that wait for a channel
+LARGEST = 32 * 1024 * 1024  # characters of all that wait for a channel: commands may be long
 MAX_AGE_MS = 86_400_000
 STOP_S = 3.0
 
@@ -54,6 +55,7 @@ class _Worker:
         self._changed = threading.Condition()
         self._told: set[tuple[int, str]] = set()  # owners that have a notice which other owners do not have yet
         self._stopping = False
+        self._size = 0
         self.tally = Tally()
         self._thread = threading.Thread(target=self._run, name=f"notify-{channel.name}", daemon=True)
         self._thread.start()
@@ -64,14 +66,24 @@ class _Worker:
             waiting = self.tally.waiting
             if all_there_are:
                 waiting.clear()
-            waiting.update((notice.number, notice) for notice in notices)
-            while len(waiting) > self._limit:
-                dropped.append(waiting.pop(next(iter(waiting))))
+                self._size = 0
+            for notice in notices:
+                if notice.number not in waiting:
+                    self._size += notice.size
+                waiting[notice.number] = notice
+            while len(waiting) > self._limit or (self._size > LARGEST and len(waiting) > 1):
+                dropped.append(self._drop(next(iter(waiting))))
             self.tally.failed += len(dropped)
             self._changed.notify_all()
         for notice in dropped:
             log.error("a notice is dropped: too many wait", channel=self._channel.name, job=notice.job)
             self._done(notice.number, self._channel.name)
+
+    def _drop(self, number: int) -> Notice:
+        """Take a notice out of the queue; the lock is held."""
+        notice = self.tally.waiting.pop(number)
+        self._size -= notice.size
+        return notice
 
     def stop(self) -> None:
         with self._changed:
@@ -118,7 +130,8 @@ class _Worker:
                 log.info("notices are delivered again", channel=name)
             self.tally.problem, self.tally.since = "", 0
         with self._changed:
-            self.tally.waiting.pop(notice.number, None)
+            if notice.number in self.tally.waiting:
+                self._drop(notice.number)
         self._told = {pair for pair in self._told if pair[0] != notice.number}
         self._done(notice.number, name)
         return None

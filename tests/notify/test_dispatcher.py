@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +129,22 @@ def test_no_more_wait_than_the_limit(make: Make, done: queue.Queue[tuple[int, st
     assert dropped == {1, 2}
     release.set()
     assert [channel.next()[0] for _ in range(2)] == [3, 4]
+
+
+def test_no_more_text_waits_than_has_room(
+    make: Make, done: queue.Queue[tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("chronos_py.notify.dispatcher.LARGEST", 3000)
+    release = threading.Event()
+    channel = Recorder(act=lambda notice, owner: release.wait(PATIENCE_S))
+    dispatcher = make(channel)
+    dispatcher.take(a_notice(1))
+    assert channel.next() == (1, "a")
+    for number in (2, 3, 4):
+        dispatcher.take(replace(a_notice(number), body="x" * 2000))
+    assert {done.get(timeout=PATIENCE_S)[0] for _ in range(3)} == {1, 2, 3}
+    release.set()
+    assert channel.next()[0] == 4
 
 
 def test_a_channel_that_hangs_holds_up_no_other(make: Make):
