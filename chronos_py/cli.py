@@ -82,7 +82,9 @@ def _check_access(settings: Settings) -> None:
     """See that the file of users and tokens, and the address of Graphite, can be used. Raises BadSetting."""
     from chronos_py.api.principals import AccessFile, BadAccessFile
     from chronos_py.graphite import parse_address
+    from chronos_py.serving import tls_of
 
+    tls_of(settings)
     try:
         if settings.access_file:
             AccessFile(Path(settings.access_file))

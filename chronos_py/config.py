@@ -25,7 +25,6 @@ Use = Literal["used", "idle", "refused"]  # idle: accepted, without effect as ye
 
 GROUP_THREADS = 4  # the leader waits for news in one, gives orders in another
 GREATEST = 2**31 - 1  # of numbers without a limit of their own
-NO_TLS = "TLS is not in this version: let a proxy in front of the server do it, and leave this flag out"
 
 _HOST = r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])"
 _MASTER = re.compile(rf"(?:https?://)?{_HOST}(?::\d{{1,5}})?/?|(?:zk|zoo)://(?:[^/@\s]+@)?{_HOST}(?::\d{{1,5}})?"
@@ -116,13 +115,14 @@ FLAGS: tuple[Flag, ...] = (
     Flag("zk_timeout", "int", 10000, "time-out of a ZooKeeper session: a leader that is cut off is replaced within it",
          unit="ms", lowest=1000, highest=600_000),
     Flag("zk_auth", "text", "", "user:password for ZooKeeper (scheme digest)", secret=True),
-    Flag("disable_http", "flag", False, "serve HTTPS only", use="refused", why_refused=NO_TLS),
-    Flag("ssl_keystore_path", "text", "", "keystore for HTTPS", use="refused", variable="MESOSPHERE_KEYSTORE_PATH",
-         why_refused=NO_TLS),
-    Flag("ssl_keystore_password", "text", "", "its password", use="refused", secret=True,
-         variable="MESOSPHERE_KEYSTORE_PASS", why_refused=NO_TLS),
-    _idle("https_address", "text", "", "address for HTTPS"),
-    _idle("https_port", "int", 8443, "port for HTTPS"),
+    Flag("disable_http", "flag", False, "serve HTTPS only"),
+    Flag("ssl_keystore_path", "text", "", "key and certificate for HTTPS: a Java keystore, PKCS12, or PEM",
+         variable="MESOSPHERE_KEYSTORE_PATH"),
+    Flag("ssl_keystore_password", "text", "", "its password", secret=True, variable="MESOSPHERE_KEYSTORE_PASS"),
+    _ours("ssl_client_ca_file", "text", "", "PEM file of authorities: only clients with a certificate of theirs are "
+          "served by HTTPS"),
+    Flag("https_address", "text", "", "address for HTTPS; default: that for HTTP"),
+    Flag("https_port", "int", 8443, "port for HTTPS", lowest=0, highest=65535),
     Flag("failover_timeout", "int", 604800, "how long Mesos keeps tasks without us", unit="s", letter="f", lowest=0),
     _idle("schedule_horizon", "int", 60, "look-ahead of Chronos 2.x; none is needed here", unit="s"),
     _idle("leader_max_idle_time", "int", 5000, "never had an effect", unit="ms", letter="l"),
@@ -452,6 +452,7 @@ def _check(settings: Settings) -> None:
             raise refuse(name, BY_NAME[name].why_refused)
     if "http_credentials" in settings.sources and settings.credentials is None:
         raise refuse("http_credentials", "must be user:password; without the flag the server is open to everybody")
+    _check_tls(settings, refuse)
     if settings.access_file and not os.access(settings.access_file, os.R_OK):
         raise refuse("access_file", "cannot be read")
     try:
@@ -466,6 +467,20 @@ def _check(settings: Settings) -> None:
     parse_attributes(settings.attributes)
     if settings.history_url:
         _check_url(settings, refuse("history_url", "no database can be reached by this URL"))
+
+
+def _check_tls(settings: Settings, refuse: Callable[[str, str], BadSetting]) -> None:
+    """See that the flags about HTTPS go together."""
+    for name in ("ssl_keystore_password", "ssl_client_ca_file", "disable_http"):
+        if settings.values[name] and not settings.ssl_keystore_path:
+            raise refuse(name, "is of no use without --ssl_keystore_path")
+    for name in ("ssl_keystore_path", "ssl_client_ca_file"):
+        if settings.values[name] and not os.access(settings.values[name], os.R_OK):
+            raise refuse(name, "cannot be read")
+    if settings.disable_http and settings.zk_hosts:
+        raise refuse("disable_http", "cannot be with --zk_hosts: nodes speak HTTP with each other")
+    if settings.ssl_keystore_path and settings.http_port == settings.https_port != 0 and not settings.disable_http:
+        raise refuse("https_port", "is the port for HTTP, too")
 
 
 def _check_zookeeper(settings: Settings, refuse: Callable[[str, str], BadSetting]) -> None:

@@ -416,7 +416,7 @@ def test_help_names_every_flag():
         (["-z", "user:geheim@zk:2181"], "they are for --zk_auth"),
         (["-d", "5"], "No such option"),
         (["-h"], "No such option"),
-        (["--ssl_keystore_path", "/x"], "TLS is not in this version"),
+        (["--ssl_keystore_path", "/x"], "cannot be read"),
     ],
 )
 def test_nonsense_stops_the_start_with_code_2(arguments: list[str], said: str, tmp_path: Path):

@@ -186,10 +186,10 @@ def test_what_is_no_master_is_refused_with_a_sentence(master: str):
 @pytest.mark.parametrize(
     ("given", "environment", "sentence"),
     [
-        ({"ssl_keystore_path": "/etc/keys"}, {}, "TLS is not in this version"),
+        ({"ssl_keystore_path": "/nowhere/keys"}, {}, "cannot be read"),
         ({}, {"MESOSPHERE_KEYSTORE_PATH": "/etc/keys"}, "from MESOSPHERE_KEYSTORE_PATH"),
         ({}, {"MESOSPHERE_KEYSTORE_PASS": "geheim"}, "not shown"),
-        ({"disable_http": True}, {}, "TLS is not in this version"),
+        ({"disable_http": True}, {}, "is of no use without --ssl_keystore_path"),
     ],
 )
 def test_what_would_be_unsafe_to_ignore_is_refused(given, environment, sentence: str):
