@@ -122,6 +122,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 class Connection(gthread.TConn):  # type: ignore[misc]
     """A connection; at the port for HTTPS it begins with a handshake, in the thread that serves it."""
 
+    sock: socket.socket
+    server: Any
+
     def init(self) -> None:
         tls = Worker.tls
         if tls is not None and self.server[1] == Worker.tls_port and not isinstance(self.sock, ssl.SSLSocket):

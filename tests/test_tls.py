@@ -7,12 +7,20 @@ import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jks
 import pytest
 import requests
 import trustme
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
+)
 from cryptography.x509 import load_pem_x509_certificate
 
 from chronos_py.config import BadSetting, settle
@@ -42,7 +50,7 @@ def store(kind: str, leaf: trustme.LeafCert) -> bytes:
     """Return a keystore with a certificate and its key."""
     if kind == "pem":
         return pem(leaf)
-    key = load_pem_private_key(leaf.private_key_pem.bytes(), None)
+    key: Any = load_pem_private_key(leaf.private_key_pem.bytes(), None)
     certificate = load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes())
     if kind == "pkcs12":
         return pkcs12.serialize_key_and_certificates(
@@ -50,11 +58,9 @@ def store(kind: str, leaf: trustme.LeafCert) -> bytes:
             key,
             certificate,
             None,
-            BestAvailableEncryption(PASSWORD.encode()),  # type: ignore[arg-type]
+            BestAvailableEncryption(PASSWORD.encode()),
         )
     der = [ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())]
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
     raw = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     entry = jks.PrivateKeyEntry.new("chronos", der, raw, "pkcs8")
     content: bytes = jks.KeyStore.new("jks", [entry]).saves(PASSWORD)
