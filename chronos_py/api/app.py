@@ -14,6 +14,7 @@ from chronos_py.api.chronos import chronos_blueprint
 from chronos_py.api.errors import api_answer
 from chronos_py.api.figures import figures_blueprint
 from chronos_py.api.guard import Guard, GuardSettings, audit_blueprint
+from chronos_py.api.immediate import immediate_blueprint
 from chronos_py.api.logging_levels import logging_blueprint
 from chronos_py.api.masking import without_url_secrets
 from chronos_py.api.pages import error_page
@@ -49,6 +50,7 @@ def create_app(
     app.register_blueprint(chronos_blueprint(backend, settings, 2))
     app.register_blueprint(chronos_blueprint(backend, settings, 3))
     app.register_blueprint(runs_blueprint(backend, settings))
+    app.register_blueprint(immediate_blueprint(backend, settings))
     app.register_blueprint(figures_blueprint(backend))
     app.register_blueprint(resources_blueprint(backend))
     app.register_blueprint(system_blueprint(backend, metrics))

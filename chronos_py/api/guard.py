@@ -37,6 +37,8 @@ from chronos_py.model.messages import (
     Request,
     RunJob,
     SetPriority,
+    StopImmediate,
+    SubmitImmediate,
     SubmitJob,
 )
 from chronos_py.model.run import TaskId
@@ -44,11 +46,13 @@ from chronos_py.model.view import View
 
 SECRET_VARIABLES = r"(?i)passw|passphrase|secret|token|credential|api_?key|private_?key|access_?key|auth"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+ASKING_PATH = "/api/jobs/immediate/status"  # a POST that changes nothing
 ADMINS_PATHS = ("/logging", "/api/audit")
 ACTIONS: dict[type, str] = {
     SubmitJob: "submit", ChangeJob: "change", DeleteJob: "delete", RunJob: "run", MarkSuccess: "mark success",
     KillTasks: "kill tasks", KillRun: "kill run", SetPriority: "set priority", PurgeTasks: "purge",
     ReportResult: "report result", ReportProgress: "report progress",
+    SubmitImmediate: "submit immediate", StopImmediate: "stop immediate",
 }  # fmt: skip
 UNTOLD = (ReportProgress,)  # one of thousands from tasks, which changes nothing that anybody defined
 NOBODY = Principal("", Role.READER)
@@ -111,7 +115,10 @@ class Guard:
             if principal.role < Role.ADMIN or principal.limited:
                 raise Forbidden("only an admin may purge the queue")
             return
-        if not principal.limited:
+        if not principal.limited or isinstance(request, SubmitImmediate):  # whose definitions are looked at
+            return
+        if isinstance(request, StopImmediate):
+            self._permit_stop(principal, request)
             return
         name = self._job_name(request)
         view = self._backend.view.jobs.get(name)
@@ -120,10 +127,21 @@ class Guard:
         if not principal.may_change(view.job if view else None):
             raise Forbidden(f"job {name!r} is not among those that {principal.name} may change")
 
+    def _permit_stop(self, principal: Principal, request: StopImmediate) -> None:
+        if request.labels:
+            raise Forbidden(f"{principal.name} may stop immediate jobs by their ids only")
+        for name in request.ids:
+            run = self._backend.view.immediate.get(name)
+            if run is not None and run.immediate is not None and not principal.may_change(run.immediate.job):
+                raise Forbidden(f"immediate job {name!r} is not among those that {principal.name} may change")
+
     def _restricted(self, principal: Principal, request: Request) -> Request:
         """Return the request so that it makes no job which its sender may not make."""
         if isinstance(request, SubmitJob):
             self._check(principal, request.job)
+        elif isinstance(request, SubmitImmediate):
+            for immediate in request.jobs:
+                self._check(principal, immediate.job)
         elif isinstance(request, ChangeJob):
             return replace(request, change=self._changing(principal, request.change))
         return request
@@ -160,6 +178,10 @@ class Guard:
                     return TaskId.parse(request.task_id).job
                 except ValueError:
                     return ""
+            case SubmitImmediate():
+                return ", ".join(one.id for one in request.jobs[:20])
+            case StopImmediate():
+                return ", ".join(request.ids[:20])
             case PurgeTasks():
                 return ""
             case _:
@@ -190,7 +212,7 @@ class Guard:
         role = self.principal().role
         if role < Role.ADMIN and _below(request.path, ADMINS_PATHS):
             raise Forbidden("only an admin may do this")
-        if role < Role.OPERATOR and request.method not in SAFE:
+        if role < Role.OPERATOR and request.method not in SAFE and request.path != ASKING_PATH:
             raise Forbidden("a reader may change nothing")
 
     @property
