@@ -183,6 +183,8 @@ JOB = '{"name":"a","command":"true","schedule":"R/2026-01-01T00:00:00Z/PT1M","ow
         ("POST", "/v1/scheduler/iso8601", {**json.loads(JOB), "owner": "ann@x.org"}, 403),  # to take one over
         ("PUT", "/scheduler/task/ct:1:0:a:", {"statusCode": 0}, 403),
         ("DELETE", "/scheduler/task/all", None, 403),
+        ("POST", "/api/jobs/immediate", {"command": "true", "owner": "bob@x.org"}, 403),
+        ("POST", "/api/jobs/immediate/kill", {"labels": {"team": "news"}}, 403),
         ("PUT", "/v1/scheduler/job/nowhere", None, 403),
     ],
 )
