@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,11 +16,15 @@ from typing import Any
 import structlog
 
 from chronos_py.api import create_app
-from chronos_py.api.auth import with_credentials
+from chronos_py.api.audit import AuditLog
+from chronos_py.api.auth import Access, with_access
 from chronos_py.api.backend import ApiSettings
 from chronos_py.api.executor import PREFIX, with_executor
+from chronos_py.api.guard import SECRET_VARIABLES, GuardSettings
 from chronos_py.api.node import with_node
+from chronos_py.api.principals import AccessFile, BadAccessFile
 from chronos_py.api.proxy import ProxySettings, passing_on
+from chronos_py.api.system import all_figures
 from chronos_py.api.transport import closing
 from chronos_py.clock import SystemClock
 from chronos_py.config import BadSetting, Settings
@@ -31,17 +36,22 @@ from chronos_py.election import Leadership, SoleLeader, ZooKeeperLeadership
 from chronos_py.errors import StoreUnavailable
 from chronos_py.executor.archive import build as build_executor
 from chronos_py.executor.info import Setup
+from chronos_py.graphite import GraphiteReporter, parse_address
 from chronos_py.loading import schedule_text
 from chronos_py.metrics import CountingOutbox, Metrics, counting
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.job import CatchUp
+from chronos_py.model.notice import CHRONOS_EVENTS
 from chronos_py.model.pools import SHARED_FIRST, ResourceOrder
+from chronos_py.notify.dispatcher import Dispatcher
+from chronos_py.notify.settings import channels_of, events_of
 from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.sqlite import SqliteJobStore
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from chronos_py.scheduler.book import Policy, PreemptionPolicy
 from chronos_py.scheduler.health import HealthPolicy
+from chronos_py.scheduler.notices import NoticePolicy
 from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.quotas import parse_quotas
 from chronos_py.scheduler.tasks import TaskDefaults
@@ -88,9 +98,22 @@ def policy_of(settings: Settings) -> Policy:
         forgiveness=settings.avoid_failed_agents_for * 1000,
         quotas=parse_quotas(settings.quotas_text),
         preemption=PreemptionPolicy(int(settings.preemption_after * 1000), settings.preemptions_per_minute),
+        notices=notices_of(settings),
         immediate_limit=settings.immediate_limit,
         order=order_of(settings),
         health=HealthPolicy(settings.suspect_agent_after, settings.suspect_agent_for * 1000),
+    )
+
+
+def notices_of(settings: Settings) -> NoticePolicy:
+    """Return what owners are told, and through which channels. Raises BadSetting."""
+    events = events_of(settings)
+    return NoticePolicy(
+        channels=tuple(channel.name for channel in channels_of(settings)),
+        events=events.union(CHRONOS_EVENTS),
+        cluster=settings.cluster_name,
+        epsilon=f"PT{settings.task_epsilon}S",
+        waiting_after=settings.notification_waiting_after * 1000 if "waiting" in events else 0,
     )
 
 
@@ -103,6 +126,26 @@ def order_of(settings: Settings) -> ResourceOrder:
     """Return which resources are used first."""
     orders = settings.order_map
     return ResourceOrder(orders.pop("", SHARED_FIRST), orders)
+
+
+def access_file_of(settings: Settings) -> AccessFile | None:
+    """Return the users and tokens, None without any. Raises BadSetting."""
+    if not settings.access_file:
+        return None
+    try:
+        return AccessFile(Path(settings.access_file))
+    except BadAccessFile as error:
+        raise BadSetting("access_file", settings.access_file, str(error)) from None
+
+
+def guard_of(settings: Settings, *, asked: bool) -> GuardSettings:
+    """Return what those may do and see who ask."""
+    return GuardSettings(
+        asked=asked,
+        users=frozenset(filter(None, (user.strip() for user in settings.run_as_users.split(",")))),
+        default_user=settings.user,
+        secret_variables=re.compile(settings.secret_variables or SECRET_VARIABLES),
+    )
 
 
 def local_driver(settings: Settings) -> LocalDriver:
@@ -232,7 +275,12 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     def written(up_to: int) -> None:
         service.history_written(up_to)  # which is made below
 
+    def delivered(number: int, channel: str) -> None:
+        service.notice_done(number, channel)
+
     writer = HistoryWriter(history, written, store.read_outbox)
+    max_age = settings.notification_max_age * 1000
+    dispatcher = Dispatcher(channels_of(settings), delivered, SystemClock(), max_age=max_age)
     group: GroupDriver | None = None
     if settings.master != "local":
         driver: Driver = mesos_driver(settings, port)
@@ -249,6 +297,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         clock=SystemClock(),
         policy=policy,
         gauges=metrics,
+        notifier=dispatcher,
         inbox_limit=settings.inbox_limit,
         durations=lambda: history.durations(SAMPLES),
         history_state=lambda: {"keptBy": "group" if settings.history_url else "node", "problem": writer.problem},
@@ -257,6 +306,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         log.warning("each node runs tasks on its own machine: a run under way on one that goes is of unknown fate")
     if settings.zookeeper is not None and not settings.history_url:
         log.warning("no --history_url: this node keeps a history of its own, of what ends while it leads")
+    asked = settings.credentials is not None or bool(settings.access_file)
     app = create_app(
         service,
         ApiSettings(
@@ -270,18 +320,22 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
             stopping=stopping,
         ),
         metrics,
+        guard_of(settings, asked=asked),
+        AuditLog(folder / "audit.jsonl"),
     )
     wsgi: Any = app
     if settings.zookeeper is not None:
         threads = settings.http_threads - (2 if group is not None else 0)  # those are the leader's
         wsgi = passing_on(wsgi, service, ProxySettings(address, at_once=max(1, threads * 3 // 4)))
-    if settings.credentials is not None:
-        wsgi = with_credentials(wsgi, *settings.credentials, settings.http_realm)
-    wsgi = with_executor(wsgi, build_executor())
+    if asked:
+        wsgi = with_access(wsgi, Access(settings.credentials, access_file_of(settings)), settings.http_realm)
+    if settings.master != "local" or not asked:  # agents have no credentials
+        wsgi = with_executor(wsgi, build_executor())
     wsgi = counting(wsgi, metrics)
     if group is not None:
         wsgi = with_node(wsgi, group)  # not counted: a leader's requests wait for news
     wsgi = closing(wsgi)
+    graphite = graphite_of(settings, service, metrics, stopping)
     housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)
 
     def stop() -> None:
@@ -289,10 +343,13 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         service.stop()
         if group is not None:
             group.close()
+        dispatcher.stop()
         writer.stop()
         store.close()
         history.close()
 
+    if graphite is not None:
+        graphite.start()
     writer.start()
     if group is not None:
         group.open()
@@ -300,6 +357,23 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     _until_loaded(service)
     housekeeper.start()
     return Server(service, wsgi, stop)
+
+
+def graphite_of(
+    settings: Settings, service: Service, metrics: Metrics, stopping: threading.Event
+) -> GraphiteReporter | None:
+    """Return what reports to Graphite, None without one. Raises BadSetting."""
+    if not settings.graphite_host_port:
+        return None
+    try:
+        address = parse_address(settings.graphite_host_port)
+    except ValueError as error:
+        raise BadSetting("graphite_host_port", settings.graphite_host_port, str(error)) from None
+    interval, prefix = settings.graphite_reporting_interval, settings.graphite_group_prefix
+    return GraphiteReporter(
+        address, prefix, interval, lambda: all_figures(service, metrics) if service.leading() else None,
+        SystemClock(), stopping,
+    )  # fmt: skip
 
 
 def _keep_to_ourselves(file: Path) -> None:

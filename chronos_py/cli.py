@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from chronos_py import __version__, inquiries
-from chronos_py.config import FLAGS, BadSetting, Flag, settle
+from chronos_py.config import FLAGS, BadSetting, Flag, Settings, settle
 from chronos_py.scheduler.quotas import BadQuotas, parse_quotas
 from chronos_py.transfer.commands import COMMANDS
 
@@ -60,12 +61,107 @@ def serve(**given: Any) -> None:
     try:
         settings = settle(given)
         parse_quotas(settings.quotas_text)
+        _check_channels(settings)
+        _check_access(settings)
     except (BadSetting, BadQuotas) as error:
         click.echo(f"chronos-py: {error}", err=True)
         sys.exit(BAD_USAGE)
     from chronos_py.serving import run_server
 
     sys.exit(run_server(settings))
+
+
+def _check_channels(settings: Settings) -> None:
+    from chronos_py.notify.settings import channels_of, events_of
+
+    channels_of(settings)
+    events_of(settings)
+
+
+def _check_access(settings: Settings) -> None:
+    """See that the file of users and tokens, and the address of Graphite, can be used. Raises BadSetting."""
+    from chronos_py.api.principals import AccessFile, BadAccessFile
+    from chronos_py.graphite import parse_address
+    from chronos_py.serving import tls_of
+
+    tls_of(settings)
+    try:
+        if settings.access_file:
+            AccessFile(Path(settings.access_file))
+    except BadAccessFile as error:
+        raise BadSetting("access_file", settings.access_file, str(error)) from None
+    try:
+        if settings.graphite_host_port:
+            parse_address(settings.graphite_host_port)
+    except ValueError as error:
+        raise BadSetting("graphite_host_port", settings.graphite_host_port, str(error)) from None
+
+
+def _with_notification_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flags that say where notifications go."""
+    for flag in FLAGS_IN_HELP[::-1]:
+        about = flag.name.startswith(("mail_", "http_notification_", "notification_"))
+        if about or flag.name in ("slack_url", "mattermost_url", "raven_dsn", "cluster_name", "hostname", "config_dir"):
+            command = _option(flag)(command)
+    return command
+
+
+@main.command("notify-test", context_settings={"help_option_names": ["--help"], "max_content_width": 120})
+@click.option("--to", "owner", default="", help="Owner to tell; mail needs an address.")
+@_with_notification_flags
+def notify_test(owner: str, **given: Any) -> None:
+    """Send a notification through each channel that is set up, and say what became of it.
+
+    Exit status: 0 all were delivered, 1 one was not, 2 no channel is set up or a flag is wrong.
+    """
+    from chronos_py.notify.trial import try_all
+
+    try:
+        settings = settle(given)
+        _check_channels(settings)
+    except BadSetting as error:
+        click.echo(f"chronos-py: {error}", err=True)
+        sys.exit(BAD_USAGE)
+    results = try_all(settings, owner)
+    for name, problem in results.items():
+        click.echo(f"{name}: {problem or 'delivered'}")
+    if not results:
+        click.echo("chronos-py: no channel is set up: see --mail_server, --slack_url and others in --help", err=True)
+        sys.exit(BAD_USAGE)
+    sys.exit(1 if any(results.values()) else 0)
+
+
+@main.group()
+def access() -> None:
+    """Make entries for --access_file."""
+
+
+@access.command("hash")
+@click.password_option(help="Asked for when it is not given.")
+def hash_password(password: str) -> None:
+    """Print the hash of a user's password."""
+    from chronos_py.api.principals import HASHER
+
+    click.echo(HASHER.hash(password))
+
+
+@access.command("token")
+@click.argument("name")
+@click.option("--role", type=click.Choice(("reader", "operator", "admin")), default="reader", show_default=True)
+def make_token(name: str, role: str) -> None:
+    """Make a token, for `Authorization: Bearer`. It is shown once: the file gets its hash only."""
+    import secrets
+
+    from chronos_py.api.principals import HASHER, BadAccessFile, parse
+
+    secret = secrets.token_urlsafe(32)
+    table = f'[tokens.{name}]\nhash = "{HASHER.hash(secret)}"\nrole = "{role}"\n'
+    try:
+        parse(table)
+    except BadAccessFile as error:
+        click.echo(f"chronos-py: {error}", err=True)
+        sys.exit(BAD_USAGE)
+    click.echo(f"# the token: {name}.{secret}\n{table}", nl=False)
 
 
 DOCTORS_FLAGS = (

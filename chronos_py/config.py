@@ -26,7 +26,6 @@ Use = Literal["used", "idle", "refused"]  # idle: accepted, without effect as ye
 
 GROUP_THREADS = 4  # the leader waits for news in one, gives orders in another
 GREATEST = 2**31 - 1  # of numbers without a limit of their own
-NO_TLS = "TLS is not in this version: let a proxy in front of the server do it, and leave this flag out"
 
 _HOST = r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])"
 _MASTER = re.compile(rf"(?:https?://)?{_HOST}(?::\d{{1,5}})?/?|(?:zk|zoo)://(?:[^/@\s]+@)?{_HOST}(?::\d{{1,5}})?"
@@ -117,17 +116,18 @@ FLAGS: tuple[Flag, ...] = (
     Flag("zk_timeout", "int", 10000, "time-out of a ZooKeeper session: a leader that is cut off is replaced within it",
          unit="ms", lowest=1000, highest=600_000),
     Flag("zk_auth", "text", "", "user:password for ZooKeeper (scheme digest)", secret=True),
-    Flag("disable_http", "flag", False, "serve HTTPS only", use="refused", why_refused=NO_TLS),
-    Flag("ssl_keystore_path", "text", "", "keystore for HTTPS", use="refused", variable="MESOSPHERE_KEYSTORE_PATH",
-         why_refused=NO_TLS),
-    Flag("ssl_keystore_password", "text", "", "its password", use="refused", secret=True,
-         variable="MESOSPHERE_KEYSTORE_PASS", why_refused=NO_TLS),
-    _idle("https_address", "text", "", "address for HTTPS"),
-    _idle("https_port", "int", 8443, "port for HTTPS"),
+    Flag("disable_http", "flag", False, "serve HTTPS only"),
+    Flag("ssl_keystore_path", "text", "", "key and certificate for HTTPS: a Java keystore, PKCS12, or PEM",
+         variable="MESOSPHERE_KEYSTORE_PATH"),
+    Flag("ssl_keystore_password", "text", "", "its password", secret=True, variable="MESOSPHERE_KEYSTORE_PASS"),
+    _ours("ssl_client_ca_file", "text", "", "PEM file of authorities: only clients with a certificate of theirs are "
+          "served by HTTPS"),
+    Flag("https_address", "text", "", "address for HTTPS; default: that for HTTP"),
+    Flag("https_port", "int", 8443, "port for HTTPS", lowest=0, highest=65535),
     Flag("failover_timeout", "int", 604800, "how long Mesos keeps tasks without us", unit="s", letter="f", lowest=0),
     _idle("schedule_horizon", "int", 60, "look-ahead of Chronos 2.x; none is needed here", unit="s"),
     _idle("leader_max_idle_time", "int", 5000, "never had an effect", unit="ms", letter="l"),
-    _idle("cluster_name", "text", "", "prefix of notifications"),
+    Flag("cluster_name", "text", "", "prefix of notifications"),
     Flag("webui_url", "text", "", "link that Mesos shows; default: http://<hostname>:<http_port>"),
     Flag("mesos_framework_name", "text", "chronos", "name in Mesos"),
     Flag("mesos_role", "text", "*", "role in Mesos, or several with commas between them; tasks on this machine may use "
@@ -140,16 +140,16 @@ FLAGS: tuple[Flag, ...] = (
     Flag("decline_offer_duration", "int", 5000, "how long a declined offer stays away", unit="ms", lowest=0),
     Flag("min_revive_offers_interval", "int", 5000, "time between requests for offers; five may come at once",
          unit="ms", lowest=1),
-    _idle("mail_server", "text", "", "host:port"),
-    _idle("mail_user", "text", "", "user of the mail server"),
-    _idle("mail_password", "text", "", "its password", secret=True),
-    _idle("mail_from", "text", "", "sender of notifications"),
-    _idle("mail_ssl", "flag", False, "TLS to the mail server"),
-    _idle("raven_dsn", "text", "", "Sentry", letter="r", secret=True),
-    _idle("slack_url", "text", "", "Slack webhook", secret=True),
-    _idle("mattermost_url", "text", "", "Mattermost webhook", secret=True),
-    _idle("http_notification_url", "text", "", "where to POST notifications", secret=True),
-    _idle("http_notification_credentials", "text", "", "user:password for it", secret=True),
+    Flag("mail_server", "text", "", "host:port of the server that takes mail for owners"),
+    Flag("mail_user", "text", "", "user of the mail server"),
+    Flag("mail_password", "text", "", "its password", secret=True),
+    Flag("mail_from", "text", "", "sender of notifications"),
+    Flag("mail_ssl", "flag", False, "TLS with the mail server from the first byte on"),
+    Flag("raven_dsn", "text", "", "Sentry's DSN, https://key:secret@host/project", letter="r", secret=True),
+    Flag("slack_url", "text", "", "Slack webhook", secret=True),
+    Flag("mattermost_url", "text", "", "Mattermost webhook", secret=True),
+    Flag("http_notification_url", "text", "", "where to POST notifications", secret=True),
+    Flag("http_notification_credentials", "text", "", "user:password for it", secret=True),
     _idle("cassandra_contact_points", "text", "", "history is built in", letter="c"),
     _idle("cassandra_port", "int", 9042, "history is built in"),
     _idle("cassandra_user", "text", "", "history is built in"),
@@ -159,9 +159,10 @@ FLAGS: tuple[Flag, ...] = (
     _idle("cassandra_stat_count_table", "text", "chronos_stat_count", "history is built in"),
     _idle("cassandra_consistency", "text", "ANY", "history is built in"),
     _idle("cassandra_ttl", "int", 31536000, "never had an effect; see history_max_age", unit="s"),
-    _idle("graphite_host_port", "text", "", "host:port; metrics are at /metrics", letter="g"),
-    _idle("graphite_reporting_interval", "int", 60, "time between reports", unit="s"),
-    _idle("graphite_group_prefix", "text", "", "prefix of metric names"),
+    Flag("graphite_host_port", "text", "", "host:port of a Graphite that gets the metrics of the node that leads",
+         letter="g"),
+    Flag("graphite_reporting_interval", "int", 60, "time between reports", unit="s", lowest=1),
+    Flag("graphite_group_prefix", "text", "", "prefix of metric names"),
     _idle("ganglia_host_port", "text", "", "until 2.2; metrics are at /metrics"),
     _idle("ganglia_reporting_interval", "int", 60, "until 2.2", unit="s"),
     _idle("ganglia_group_prefix", "text", "", "until 2.2"),
@@ -170,6 +171,22 @@ FLAGS: tuple[Flag, ...] = (
     _idle("log_config", "text", "", "until 2.1; see log_format and log_level"),
     _idle("assets_path", "text", "", "files of the web UI"),
     _ours("data_dir", "text", "chronos-data", "folder for state, history and sandboxes"),
+    _ours("mail_starttls", "flag", False, "TLS with the mail server by STARTTLS; without it no mail is sent"),
+    _ours("mail_ca_file", "text", "", "PEM file of the authorities behind the mail server's certificate; "
+          "default: the system's"),
+    _ours("http_notification_form", "text", "3", "the fields of HTTP notifications and Sentry: those of Chronos 2 "
+          "have async and epsilon too", choices=("3", "2")),
+    _ours("notification_events", "text", "", "what owners are told beside what Chronos tells: late, missed, recovered, "
+          "timed_out, waiting, with commas between them, or all"),
+    _ours("notification_waiting_after", "int", 600, "after how long a run that waits for a place counts as waiting",
+          unit="s", lowest=1),
+    _ours("notification_max_age", "int", 86400, "how long the delivery of a notice is tried", unit="s", lowest=1),
+    _ours("notification_urls", "text", "", "further channels, as URLs of apprise with blanks between them",
+          secret=True),
+    _ours("access_file", "text", "", "TOML file of users and tokens with their roles; every path asks for one of them"),
+    _ours("run_as_users", "text", "", "the users that jobs may run as, with commas between them; default: any"),
+    _ours("secret_variables", "text", "", "regular expression for the names of environment variables whose values "
+          "readers do not see; default: passwords, tokens, keys and the like"),
     _ours("config", "text", "", "file of settings in TOML, each under its flag's name: http_port = 4400"),
     _ours("config_dir", "text", "", "folder with a file for each flag, named like it"),
     _ours("zk_tls", "flag", False, "speak TLS with ZooKeeper"),
@@ -430,6 +447,13 @@ def _check(settings: Settings) -> None:
             raise refuse(name, BY_NAME[name].why_refused)
     if "http_credentials" in settings.sources and settings.credentials is None:
         raise refuse("http_credentials", "must be user:password; without the flag the server is open to everybody")
+    _check_tls(settings, refuse)
+    if settings.access_file and not os.access(settings.access_file, os.R_OK):
+        raise refuse("access_file", "cannot be read")
+    try:
+        re.compile(settings.secret_variables)
+    except re.error as error:
+        raise refuse("secret_variables", f"is no regular expression: {error}") from None
     if '"' in settings.http_realm or "\\" in settings.http_realm:
         raise refuse("http_realm", "must not contain quotes or backslashes")
     if not settings.data_dir:
@@ -453,6 +477,20 @@ def _check_machine(settings: Settings, refuse: Callable[[str, str], BadSetting])
         raise refuse(name, f"{sorted(unknown)[0]} is not one of --mesos_role")
     if len(agents) > 1 and settings.zk_hosts:
         raise refuse("resources", "a node of several, by --zk_hosts, is one agent")
+
+
+def _check_tls(settings: Settings, refuse: Callable[[str, str], BadSetting]) -> None:
+    """See that the flags about HTTPS go together."""
+    for name in ("ssl_keystore_password", "ssl_client_ca_file", "disable_http"):
+        if settings.values[name] and not settings.ssl_keystore_path:
+            raise refuse(name, "is of no use without --ssl_keystore_path")
+    for name in ("ssl_keystore_path", "ssl_client_ca_file"):
+        if settings.values[name] and not os.access(settings.values[name], os.R_OK):
+            raise refuse(name, "cannot be read")
+    if settings.disable_http and settings.zk_hosts:
+        raise refuse("disable_http", "cannot be with --zk_hosts: nodes speak HTTP with each other")
+    if settings.ssl_keystore_path and settings.http_port == settings.https_port != 0 and not settings.disable_http:
+        raise refuse("https_port", "is the port for HTTP, too")
 
 
 def _check_zookeeper(settings: Settings, refuse: Callable[[str, str], BadSetting]) -> None:

@@ -9,6 +9,7 @@
      |   +- IdInUse               an immediate job of that id has another content
      +- BadRecord                 a stored record cannot be read, or a value cannot be stored (persistence/codec.py)
      +- UnknownJob, UnknownRun, UnknownTask
+     +- Forbidden                 whoever asks may not do this
      +- GraphError                the job graph would not be right any more
      |   +- NoParents             a dependency-based job without parents
      |   +- MissingParents        a parent does not exist (or is the job itself, for a new job)
@@ -30,6 +31,10 @@ from collections.abc import Sequence
 
 class ChronosError(Exception):
     """Base of all errors a caller may want to catch."""
+
+
+class Forbidden(ChronosError):
+    """Who asks is known, and may not do this."""
 
 
 class InvalidInput(ChronosError, ValueError):

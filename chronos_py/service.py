@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, Protocol
@@ -32,12 +32,14 @@ from chronos_py.model.messages import (
     Effect,
     Event,
     HistoryWritten,
+    NoticeDone,
     Notify,
     OffersReceived,
     Put,
     Request,
     Revive,
 )
+from chronos_py.model.notice import Notice
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Run
@@ -70,6 +72,35 @@ class Gauges(Protocol):
     """Where the service leaves its figures; all times in seconds."""
 
     def turn(self, events: int, changes: int, handled: float, committed: float) -> None: ...
+
+
+class Notifier(Protocol):
+    """Tells owners. It posts NoticeDone for each channel that is done with a notice."""
+
+    def take(self, notice: Notice) -> None: ...
+
+    def begin(self, notices: Iterable[Notice]) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def status(self) -> dict[str, Any]: ...
+
+
+class NoNotifier:
+    """Tells nobody but the log."""
+
+    def take(self, notice: Notice) -> None:
+        quiet = notice.event in ("exhausted", "deleted")  # the end of every one-shot job, and what a user did
+        (log.debug if quiet else log.info)("notice", job=notice.job, notice=notice.event)
+
+    def begin(self, notices: Iterable[Notice]) -> None:
+        """Leave notices where they are."""
+
+    def pause(self) -> None:
+        """Do nothing, as before."""
+
+    def status(self) -> dict[str, Any]:
+        return {}
 
 
 class NoGauges:
@@ -112,7 +143,7 @@ class Service:
         history: Any,
         clock: Clock,
         policy: Policy | None = None,
-        notify: Callable[[Notify], None] | None = None,
+        notifier: Notifier | None = None,
         gauges: Gauges | None = None,
         inbox_limit: int = 10_000,
         durations: Callable[[], Any] | None = None,
@@ -130,7 +161,7 @@ class Service:
         self._outbox = outbox
         self._clock = clock
         self._policy = policy or Policy()
-        self._notify = notify or _log_notice
+        self._notifier = notifier or NoNotifier()
         self._gauges = gauges or NoGauges()
         self._monotonic = monotonic or time.monotonic
         self._inbox = Inbox(inbox_limit)
@@ -295,6 +326,7 @@ class Service:
             "quarantined": len(self.view.quarantined),
             "historyLag": self._outbox.lag(),
             "history": dict(self._history_state()),
+            "notifications": self._notifier.status(),
             "sinceLastTurn": round(self._monotonic() - self._last_turn, 3),
             "watchdogs": {
                 name: {"alarm": watch.alarm, "since": watch.since, "reason": watch.reason}
@@ -401,6 +433,8 @@ class Service:
     def _resign(self, problem: str) -> None:
         if self._leading or self._problem != problem:
             log.error("not leading", reason=problem)
+        if self._leading:
+            self._notifier.pause()
         self._leading = False
         self._problem = problem
         self.view.leader = False
@@ -428,6 +462,7 @@ class Service:
         self._publish(turn)
         self._outbox.submit(sorted(snapshot.outbox.items()))
         self._after_commit(turn)
+        self._notifier.begin(list(engine.book.notices.pending.values()))
         self._stale = ()
         self._leading, self._problem, self.view.leader = True, "", True
         log.info("leading", epoch=self._epoch, jobs=len(snapshot.jobs), runs=len(engine.book.runs))
@@ -588,7 +623,7 @@ class Service:
     def _perform(self, effect: Effect) -> None:
         try:
             if isinstance(effect, Notify):
-                self._notify(effect)
+                self._notifier.take(effect.notice)
             else:
                 self.driver.perform(effect)
         except Exception:
@@ -608,10 +643,10 @@ class Service:
             for kind, detail in news:
                 subscription.put(kind, detail)
 
+    def notice_done(self, number: int, channel: str) -> None:
+        """Note that a channel is done with a notice: the job store may forget it."""
+        self.post(NoticeDone(number, channel))
+
     def history_written(self, up_to: int) -> None:
         """Note that history has all records up to this number: the job store may forget them."""
         self.post(HistoryWritten(up_to))
-
-
-def _log_notice(notice: Notify) -> None:
-    log.info("notice", kind=notice.kind, job=notice.job.name, task=notice.task_id, reason=notice.message)

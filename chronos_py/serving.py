@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -24,18 +25,21 @@ import structlog
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.workers import gthread
 from gunicorn.workers.gthread import ThreadWorker
 
 from chronos_py import __version__, logs
-from chronos_py.config import Settings
+from chronos_py.config import BadSetting, Settings
 from chronos_py.errors import StoreUnavailable
 from chronos_py.persistence.lockfile import LockFile
+from chronos_py.tls import BadCertificate, ServerTls
 
 log = structlog.get_logger(__name__)
 
 PR_SET_PDEATHSIG = 1
 PATIENCE_S = 5.0  # for lock and port of a server that is just ending
 SILENCE_S = 20  # of a client in the middle of a request, or while it should take the answer
+HANDSHAKE_S = 10.0  # for a client of HTTPS to come to terms
 DRAIN_S = 3  # for requests under way when the server is told to stop
 STOP_S = 20  # until the worker is killed that was told to stop
 SWITCH_INTERVAL_S = 0.001  # the service's thread should not wait long for one that computes
@@ -95,6 +99,14 @@ class OneWorkerArbiter(Arbiter):  # type: ignore[misc]
 class Worker(ThreadWorker):  # type: ignore[misc]
     """gunicorn's threaded worker. It leaves Ctrl-C, which a terminal sends to all processes, to the master."""
 
+    tls: ServerTls | None = None
+    tls_port = 0
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        if isinstance(conn.sock, ssl.SSLSocket):
+            req.scheme = "https"
+        return super().handle_request(req, conn)
+
     def init_signals(self) -> None:
         super().init_signals()
         signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN: tasks would inherit that
@@ -107,6 +119,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.handle_exit(sig, frame)
 
 
+class Connection(gthread.TConn):  # type: ignore[misc]
+    """A connection; at the port for HTTPS it begins with a handshake, in the thread that serves it."""
+
+    sock: socket.socket
+    server: Any
+
+    def init(self) -> None:
+        tls = Worker.tls
+        if tls is not None and self.server[1] == Worker.tls_port and not isinstance(self.sock, ssl.SSLSocket):
+            self.sock.settimeout(HANDSHAKE_S)
+            self.sock = tls.context().wrap_socket(self.sock, server_side=True)
+            self.sock.settimeout(None)
+        super().init()
+
+
+gthread.TConn = Connection  # what ThreadWorker makes for each socket that it accepts
+
+
 class ChronosServer(BaseApplication):  # type: ignore[misc]
     """Starts gunicorn without its own command line; the parts are built in the worker, never before the fork."""
 
@@ -114,12 +144,13 @@ class ChronosServer(BaseApplication):  # type: ignore[misc]
         self.settings = settings
         self.server: Any = None
         self.port = settings.http_port
+        self.tls_port = 0
         self.stopping = threading.Event()
         super().__init__()
 
     def load_config(self) -> None:
         options = {
-            "bind": f"{_bracketed(self.settings.http_address)}:{self.settings.http_port}",
+            "bind": [f"{_bracketed(address)}:{port}" for address, port in listening_at(self.settings)],
             "worker_class": Worker,
             "workers": 1,
             "threads": self.settings.http_threads,
@@ -150,6 +181,7 @@ class ChronosServer(BaseApplication):  # type: ignore[misc]
         from chronos_py.app import build
 
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        Worker.tls, Worker.tls_port = tls_of(self.settings), self.tls_port
         self.server = build(self.settings, self.port, self.stopping)
         return self.server.wsgi
 
@@ -157,9 +189,14 @@ class ChronosServer(BaseApplication):  # type: ignore[misc]
         OneWorkerArbiter(self).run()
 
     def _ready(self, arbiter: Any) -> None:
-        listener = arbiter.LISTENERS[0].sock
-        _guard(listener)
-        self.port = listener.getsockname()[1]
+        listeners = [listener.sock for listener in arbiter.LISTENERS]
+        for listener in listeners:
+            _guard(listener)
+        self.port = listeners[0].getsockname()[1]
+        if self.settings.ssl_keystore_path:
+            self.tls_port = listeners[-1].getsockname()[1]
+            (self.settings.folder / "https_port").write_text(f"{self.tls_port}\n")
+            log.info("listening for HTTPS", port=self.tls_port)
         (self.settings.folder / "http_port").write_text(f"{self.port}\n")
         log.info("listening", address=self.settings.http_address, port=self.port, pid=os.getpid(), version=__version__)
 
@@ -190,6 +227,24 @@ class ChronosServer(BaseApplication):  # type: ignore[misc]
             log.exception("the server did not stop as it should; it will find its state again")
         logging.shutdown()
         os._exit(0 if self.stopping.is_set() else FAILED)
+
+
+def listening_at(settings: Settings) -> list[tuple[str, int]]:
+    """Return addresses and ports, the one for HTTPS last."""
+    places = [] if settings.disable_http else [(settings.http_address, settings.http_port)]
+    if settings.ssl_keystore_path:
+        places.append((settings.https_address or settings.http_address, settings.https_port))
+    return places
+
+
+def tls_of(settings: Settings) -> ServerTls | None:
+    """Return what HTTPS needs, None without it. Raises BadSetting."""
+    if not settings.ssl_keystore_path:
+        return None
+    try:
+        return ServerTls(Path(settings.ssl_keystore_path), settings.ssl_keystore_password, settings.ssl_client_ca_file)
+    except BadCertificate as error:
+        raise BadSetting("ssl_keystore_path", settings.ssl_keystore_path, str(error)) from None
 
 
 def run_server(settings: Settings) -> int:
@@ -257,11 +312,15 @@ def _bracketed(address: str) -> str:
 
 def _try_port(settings: Settings) -> None:
     """See that the port can be had. Raises CannotServe."""
-    address, port = settings.http_address, settings.http_port
+    for address, port in listening_at(settings):
+        _try(address, port, "https" if port == settings.https_port and settings.ssl_keystore_path else "http")
+
+
+def _try(address: str, port: int, scheme: str) -> None:
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
     except OSError as error:
-        sentence = f"--http_address {address} --http_port {port}: {error.strerror or error}"
+        sentence = f"--{scheme}_address {address} --{scheme}_port {port}: {error.strerror or error}"
         raise CannotServe(sentence, lasting=error.errno != errno.EADDRINUSE) from None

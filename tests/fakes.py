@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from chronos_py.model.messages import (
     Reconcile,
     StatusUpdate,
 )
+from chronos_py.model.notice import Notice
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Task, TaskState
@@ -206,3 +207,23 @@ class FakeDriver:
 
     def status(self) -> DriverStatus:
         return DriverStatus("fake", True)
+
+
+class FakeNotifier:
+    """Remembers what it is told, and delivers nothing."""
+
+    def __init__(self) -> None:
+        self.taken: list[Notice] = []
+        self.begun: list[list[Notice]] = []
+
+    def take(self, notice: Notice) -> None:
+        self.taken.append(notice)
+
+    def begin(self, notices: Iterable[Notice]) -> None:
+        self.begun.append(list(notices))
+
+    def pause(self) -> None:
+        """Go on remembering."""
+
+    def status(self) -> dict[str, Any]:
+        return {}

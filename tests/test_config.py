@@ -47,8 +47,12 @@ def test_flags_and_variables_are_not_named_twice():
 
 def test_each_flag_that_claims_an_effect_is_read_and_nothing_else_is():
     package = Path(chronos_py.__file__).parent
-    text = "".join((package / name).read_text("utf-8") for name in ("app.py", "serving.py", "config.py"))
+    text = "".join(
+        (package / name).read_text("utf-8") for name in ("app.py", "serving.py", "config.py", "notify/settings.py")
+    )
     read = set(re.findall(r"\b(?:settings|self)\.(?:settings\.)?([a-z_]+)", text))
+    read |= {flag.name for flag in FLAGS if f'"{flag.name}"' in (package / "notify/settings.py").read_text("utf-8")}
+    read |= {f"{name}_url" for name in ("slack", "mattermost")}
     read |= set(re.findall(r"""self\.values\["([a-z_]+)"\]""", text)) | {"config_dir", "config"}
     assert {flag.name for flag in FLAGS if flag.use == "used"} <= read
     assert not {flag.name for flag in FLAGS if flag.use == "idle"} & read
@@ -182,10 +186,10 @@ def test_what_is_no_master_is_refused_with_a_sentence(master: str):
 @pytest.mark.parametrize(
     ("given", "environment", "sentence"),
     [
-        ({"ssl_keystore_path": "/etc/keys"}, {}, "TLS is not in this version"),
+        ({"ssl_keystore_path": "/nowhere/keys"}, {}, "cannot be read"),
         ({}, {"MESOSPHERE_KEYSTORE_PATH": "/etc/keys"}, "from MESOSPHERE_KEYSTORE_PATH"),
         ({}, {"MESOSPHERE_KEYSTORE_PASS": "geheim"}, "not shown"),
-        ({"disable_http": True}, {}, "TLS is not in this version"),
+        ({"disable_http": True}, {}, "is of no use without --ssl_keystore_path"),
     ],
 )
 def test_what_would_be_unsafe_to_ignore_is_refused(given, environment, sentence: str):
@@ -255,8 +259,8 @@ def test_a_file_that_holds_no_certificate_for_zookeeper(tmp_path: Path):
 
 
 def test_flags_without_effect_are_named_when_given():
-    settings = settle({"mail_server": "mail:25", "mail_user": "me", "http_port": 1}, {"CHRONOS_SLACK_URL": "https://x"})
-    assert [flag.name for flag in settings.idle] == ["mail_server", "mail_user", "slack_url"]
+    settings = settle({"cassandra_port": 1, "schedule_horizon": 5, "http_port": 1}, {"CHRONOS_ASSETS_PATH": "/x"})
+    assert [flag.name for flag in settings.idle] == ["assets_path", "cassandra_port", "schedule_horizon"]
 
 
 def test_resources_and_attributes_are_read():

@@ -423,7 +423,8 @@ def test_24_a_task_that_mesos_refuses_is_not_forgotten(bench: Bench) -> None:
     assert bench.outcomes("a") == ["failed"]
     assert bench.rows("a")[0].reason == "bad id"
     assert bench.state("a").error_count == 1
-    assert [notice.message for notice in bench.notices if notice.kind == "failed"] == ["bad id"]
+    (body,) = [notice.body for notice in bench.notices if notice.event == "failed"]
+    assert (body or "").endswith("The scheduler provided this message:\n\nbad id")
 
 
 def test_25_a_lost_agent_does_not_make_us_forget_the_tasks_of_the_others(bench: Bench) -> None:

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "chronos_py"
 
 ORDER = """
 errors < clock | zookeeper | flagfiles | machine < config | logs < model < executor
-< scheduler | persistence | drivers | notify | election | metrics | inbox | feed | durations
+< scheduler | persistence | drivers | notify | election | metrics | inbox | feed | durations | graphite | tls
 < loading < service < api | ui | examples < app < serving | doctor | inquiries | transfer < cli < __main__
 """
 LEVELS = {part.strip(): level for level, parts in enumerate(ORDER.split("<")) for part in parts.split("|")}

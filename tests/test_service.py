@@ -37,7 +37,7 @@ from chronos_py.model.run import Outcome, Phase, TaskState
 from chronos_py.scheduler.book import Policy
 from chronos_py.service import Service
 from tests.builders import a_job
-from tests.fakes import NEW_YEAR, FakeClock, FakeDriver, FakeOutbox, FakeStore, FakeTask
+from tests.fakes import NEW_YEAR, FakeClock, FakeDriver, FakeNotifier, FakeOutbox, FakeStore, FakeTask
 
 
 class Bench:
@@ -48,7 +48,8 @@ class Bench:
         self.store = FakeStore()
         self.driver = FakeDriver(now=self.clock.now)
         self.policy = Policy(**policy)
-        self.notices: list[Any] = []
+        self.notifier = FakeNotifier()
+        self.notices = self.notifier.taken
         self.boot()
 
     def boot(self) -> None:
@@ -56,7 +57,7 @@ class Bench:
         self.driver.stop()
         self.service = Service(
             store=self.store, driver=self.driver, outbox=FakeOutbox(), history=None, clock=self.clock,
-            policy=self.policy, notify=self.notices.append, monotonic=self.clock.monotonic,
+            policy=self.policy, notifier=self.notifier, monotonic=self.clock.monotonic,
         )  # fmt: skip
         self.service._take_over()
         self.turn()
@@ -138,7 +139,7 @@ def test_a_finite_job_runs_as_often_as_it_says_and_ends_disabled(bench: Bench) -
         bench.later(seconds=2)
     assert bench.shown("a") == "R0/2026-01-01T00:00:06.000Z/PT2S"
     assert (len(bench.driver.launched), bench.job("a").disabled) == (3, True)
-    assert [notice.kind for notice in bench.notices] == ["exhausted"]
+    assert [notice.event for notice in bench.notices] == ["exhausted"]
     bench.later(minutes=5)
     assert len(bench.driver.launched) == 3
 
@@ -298,7 +299,7 @@ def test_retries_then_one_error(bench: Bench) -> None:
     state = bench.state("a")
     assert (state.error_count, state.errors_since_last_success, state.success_count) == (1, 1, 0)
     assert state.last_error.startswith("2026-01-01T00:00:06")
-    assert [notice.kind for notice in bench.notices] == ["failed", "exhausted"]
+    assert [notice.event for notice in bench.notices] == ["failed", "exhausted"]
     assert bench.rows("a")[-1].attempts == 3
     assert bench.job("a").disabled
 
@@ -343,7 +344,7 @@ def test_too_many_failures_disable_a_job() -> None:
     bench.later(hours=1)
     bench.end("a", TaskState.FAILED)
     assert bench.job("a").disabled
-    assert [notice.kind for notice in bench.notices] == ["failed", "disabled"]
+    assert [notice.event for notice in bench.notices] == ["failed", "disabled"]
 
 
 def test_a_success_counts_and_ends_the_row_of_failures(bench: Bench) -> None:
@@ -582,7 +583,7 @@ def test_children_of_a_deleted_scheduled_job_take_its_schedule_and_keep_their_fi
     child = bench.job("b")
     assert (child.parents, child.schedule, child.schedule_zone) == (None, "R/2026-01-31T00:00:00Z/P1M", "Europe/Berlin")
     assert (child.description, child.shell, child.arguments, child.run_as_user) == ("kept", False, ("x",), "me")
-    assert bench.notices[-1].kind == "deleted"
+    assert bench.notices[-1].event == "deleted"
 
 
 def test_a_deleted_jobs_task_is_stopped_and_its_name_is_free(bench: Bench) -> None:

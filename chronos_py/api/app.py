@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from chronos_py.api.audit import AuditLog
 from chronos_py.api.backend import ApiSettings, Backend
 from chronos_py.api.chronos import chronos_blueprint
 from chronos_py.api.errors import api_answer
 from chronos_py.api.figures import figures_blueprint
+from chronos_py.api.guard import Guard, GuardSettings, audit_blueprint
 from chronos_py.api.immediate import immediate_blueprint
+from chronos_py.api.logging_levels import logging_blueprint
+from chronos_py.api.masking import without_url_secrets
 from chronos_py.api.pages import error_page
 from chronos_py.api.resources import resources_blueprint
 from chronos_py.api.runs import runs_blueprint
@@ -26,9 +32,17 @@ LEADER_PATHS = frozenset(f"{prefix}/leader" for prefix in PREFIXES)
 LOADED = tuple(f"/api/{name}" for name in ("jobs", "runs", "queue", "quarantine", "statistics", "resources"))
 
 
-def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: Metrics | None = None) -> Flask:
+def create_app(
+    backend: Backend,
+    settings: ApiSettings | None = None,
+    metrics: Metrics | None = None,
+    guard_settings: GuardSettings | None = None,
+    audit: AuditLog | None = None,
+) -> Flask:
     """Return the application that answers for a running service. `/metrics` shows what `metrics` has counted, too."""
     settings = settings or ApiSettings()
+    guard = Guard(backend, guard_settings or GuardSettings(), audit or AuditLog(None))
+    backend = cast(Backend, guard)
     app = Flask("chronos_py", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.largest_body
     app.url_map.strict_slashes = False
@@ -40,12 +54,15 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
     app.register_blueprint(figures_blueprint(backend))
     app.register_blueprint(resources_blueprint(backend))
     app.register_blueprint(system_blueprint(backend, metrics))
+    app.register_blueprint(logging_blueprint())
+    app.register_blueprint(audit_blueprint(guard.audit))
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ChronosError, api_answer)
     app.register_error_handler(Exception, _bug)
 
     @app.before_request
     def known() -> None:
+        guard.admit()
         refusal: Exception | None = request.environ.get(REFUSAL)
         if refusal is not None:
             raise refusal
@@ -63,6 +80,9 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
             response.headers.pop("Content-Type", None)
         if request.path != "/ping":  # which names the asker alone, and nobody who did not ask
             response.headers.setdefault("Access-Control-Allow-Origin", "*")
+        if guard.masks_answers and not response.is_streamed:
+            g.pop("kept_body", None)  # which is as it was
+            response.set_data(without_url_secrets(response.get_data().decode("latin-1")).encode("latin-1"))
         if settings.compression and not _on(("/scheduler",)):
             response = compress(response)
         return response

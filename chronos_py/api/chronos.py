@@ -42,7 +42,7 @@ from chronos_py.model.messages import (
     SubmitJob,
 )
 from chronos_py.model.render import render_job
-from chronos_py.model.view import JobView
+from chronos_py.model.view import JobView, View
 from chronos_py.scheduler.period import parse_period
 from chronos_py.scheduler.schedule import parse_schedule
 
@@ -59,7 +59,7 @@ class ChronosApi:
         self.backend = backend
         self.settings = settings
         self.line = line
-        self._list: tuple[int, Packable] = (-1, Packable(b""))
+        self._lists: dict[bool, tuple[int, Packable]] = {}  # with all secrets, and with none
 
     # --- reading jobs
 
@@ -75,14 +75,18 @@ class ChronosApi:
     def jobs(self) -> ResponseReturnValue:
         consume_json_if_given()
         accept("application/json")
-        changed, body = self._list
         current = self.backend.view
+        if current.partial:
+            return answer(self._list(current))
+        changed, body = self._lists.get(current.masked, (-1, Packable(b"")))
         if changed != current.changed:
             changed = current.changed  # read first: what changes meanwhile is in the body, and made again next time
-            documents = [self._document(view, mirrored=True) for view in list(current.jobs.values())]
-            body = Packable(b"[" + b",".join(documents) + b"]")
-            self._list = changed, body
+            body = Packable(self._list(current))
+            self._lists[current.masked] = changed, body
         return answer_kept(body)
+
+    def _list(self, current: View) -> bytes:
+        return b"[" + b",".join(self._document(view, mirrored=True) for view in list(current.jobs.values())) + b"]"
 
     def search(self) -> ResponseReturnValue:
         consume_json_if_given()

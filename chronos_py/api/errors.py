@@ -20,6 +20,7 @@ from chronos_py.errors import (
     BadGateway,
     ChronosError,
     DependencyCycle,
+    Forbidden,
     IdInUse,
     InvalidInput,
     InvalidName,
@@ -90,6 +91,8 @@ def verdict(error: ChronosError, line: Line, view: str) -> Verdict:
             return Verdict(500, "empty" if line == 2 else "text", str(error))
         case NoParents():
             return Verdict(400, "text", str(error))
+        case Forbidden():
+            return Verdict(403, "text", str(error), plain=True, required=False)
         case BodyTooLarge():
             return Verdict(413, "text", str(error), plain=True, required=False)
         case BadGateway():
@@ -132,6 +135,7 @@ _CODES: tuple[tuple[type[ChronosError], int, str], ...] = (
     (UnknownJob, 404, "unknown_job"),
     (UnknownRun, 404, "unknown_run"),
     (UnknownTask, 404, "unknown_task"),
+    (Forbidden, 403, "forbidden"),
     (InvalidSchedule, 400, "invalid_schedule"),
     (IdInUse, 409, "id_in_use"),
     (InvalidInput, 400, "invalid_input"),

@@ -195,6 +195,23 @@ class QuarantineForm(Schema):
     quarantined = fields.List(fields.Nested(QuarantinedForm))
 
 
+class AuditEntryForm(Schema):
+    """One change, done or refused."""
+
+    at = fields.String()
+    who = fields.String()
+    role = fields.String()
+    action = fields.String()
+    job = fields.String()
+    run = fields.Integer()
+    done = fields.Boolean()
+    error = fields.String()
+
+
+class AuditForm(Schema):
+    entries = fields.List(fields.Nested(AuditEntryForm))
+
+
 class ErrorDetailForm(Schema):
     """What was wrong: `field` and `value` where one was."""
 

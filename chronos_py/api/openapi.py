@@ -14,6 +14,7 @@ from chronos_py import __version__
 from chronos_py.api.forms import (
     AttemptForm,
     AttemptListForm,
+    AuditForm,
     ErrorForm,
     HeldUpForm,
     JobForm,
@@ -63,7 +64,7 @@ _FORMS: tuple[type[Schema], ...] = (
     *(NextPlaceForm, HeldUpForm, PlacementForm),
     *(ContainerSchema, JobForm, AttemptForm, RunForm, WaitForm, ErrorForm, RunDetailForm),
     *(RunChangeForm, JobListForm, RunListForm, AttemptListForm, JobWhyForm, QueueForm, QuotasForm, QuarantineForm),
-    LeaderForm,
+    *(LeaderForm, AuditForm),
     *(ImmediateForm, ImmediateStartedForm, ImmediateStatusForm, ImmediateDetailForm, ImmediateListForm),
     *(ImmediateIdsForm, ImmediateKillForm, ImmediateStoppedForm),
     *(PercentilesForm, ServiceLevelForm, ServiceLevelsForm, FiguresForm, StatisticsForm),
@@ -88,7 +89,7 @@ code{background:#eef2f6;padding:.1em .3em;border-radius:3px}li{margin:.3rem 0}</
 <li><code>GET /api/runs/{run}/attempts/{n}/stdout</code> (or <code>stderr</code>), <code>?offset=</code>,
 <code>?length=</code>, <code>?follow=1</code></li>
 <li><code>GET /api/queue</code>, <code>/api/quotas</code>, <code>/api/quarantine</code>, <code>/api/events</code>,
-<code>/api/leader</code></li>
+<code>/api/leader</code>, <code>/api/audit</code></li>
 <li><code>GET /api/statistics</code>: <code>from</code>, <code>to</code>, <code>by</code>, <code>per</code></li>
 <li><code>GET /api/resources</code>: <code>cpus</code>, <code>mem</code>, <code>attribute</code>,
 <code>agents</code></li>
@@ -102,6 +103,7 @@ _QUERY = {
     "/api/runs": ("job", "outcome", "trigger", "owner", "state", "from", "to", "limit", "cursor"),
     "/api/jobs/immediate": ("ids", "label", "state", "owner", "name", "limit", "cursor"),
     "/api/queue": ("limit",),
+    "/api/audit": ("limit",),
     "/api/resources": ("cpus", "mem", "disk", "gpus", "attribute", "agents"),
     "/api/statistics": (*("from", "to", "by", "per", "job", "owner", "host", "exit", "limit", "target", "format"),),
     "/api/runs/{run}/attempts/{attempt}/{stream}": ("offset", "length", "follow"),
@@ -135,6 +137,7 @@ _OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
     ("/api/quotas", "get", "What is guaranteed by label, used and waited for", "Quotas"),
     ("/api/quarantine", "get", "Stored records that could not be read", "Quarantine"),
     ("/api/leader", "get", "Who leads, as the node that is asked sees it; never passed on", "Leader"),
+    ("/api/audit", "get", "Who changed, ran and killed what, newest first; for admins", "Audit"),
     ("/api/events", "get", "A stream of what changes (server-sent events)", EVENTS),
     ("/api/statistics", "get", "Sums of ended runs; also as CSV", "Statistics"),
     ("/api/resources", "get", "What the cluster has, what is free, what would fit, what waits", "Resources"),

@@ -7,7 +7,10 @@ import html
 from flask import Response
 
 PAGE = "text/html;charset=ISO-8859-1"
-REASONS = {400: "Bad Request", 404: "Not Found", 500: "Server Error", 503: "Service Unavailable"}
+REASONS = {
+    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests",
+    500: "Server Error", 503: "Service Unavailable",
+}  # fmt: skip
 
 
 def error_page(status: int, path: str, reason: str) -> Response:

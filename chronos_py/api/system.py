@@ -59,6 +59,7 @@ class ServiceCollector(Collector):
         for name, watch in health.get("watchdogs", {}).items():
             alarms.add_metric([name], int(bool(watch["alarm"])))
         yield alarms
+        yield from _notification_families(health.get("notifications", {}))
         levels = GaugeMetricFamily("chronos_queue_by_priority", "runs that wait, by priority", labels=["priority"])
         for level, count in sorted(self._backend.queue_levels().items())[:50]:
             levels.add_metric([str(level)], count)
@@ -74,6 +75,18 @@ class ServiceCollector(Collector):
         yield CounterMetricFamily("chronos_errors", "failures", value=sum(v.state.error_count for v in views))
         for name, value in health.get("figures", {}).items():
             yield GaugeMetricFamily(f"chronos_{_snake(name)}", name, value=value)
+
+
+def _notification_families(channels: dict[str, Any]) -> Iterator[Any]:
+    """Yield what each channel has done; there are as many channels as are set up."""
+    waiting = GaugeMetricFamily("chronos_notifications_waiting", "notices a channel must deliver", labels=["channel"])
+    sent = CounterMetricFamily("chronos_notifications_sent", "notices delivered, by channel", labels=["channel"])
+    retried = CounterMetricFamily("chronos_notifications_retried", "deliveries that failed", labels=["channel"])
+    failed = CounterMetricFamily("chronos_notifications_failed", "notices given up, by channel", labels=["channel"])
+    for name, channel in channels.items():
+        for family, key in ((waiting, "waiting"), (sent, "sent"), (retried, "retried"), (failed, "failed")):
+            family.add_metric([name], channel[key])
+    yield from (waiting, sent, retried, failed)
 
 
 def _snake(name: str) -> str:
@@ -100,6 +113,14 @@ def chronos_metrics(backend: Backend) -> dict[str, Any]:
         "meters": {},
         "timers": {},
     }
+
+
+def all_figures(backend: Backend, counted: Metrics | None) -> dict[str, Any]:
+    """Return the original's metrics, and what the process has counted, in Dropwizard's form."""
+    figures = chronos_metrics(backend)
+    for kind, ours in counted.dropwizard().items() if counted is not None else ():
+        figures[kind] |= ours
+    return figures
 
 
 def _histogram(ordered: list[int]) -> dict[str, Any]:
@@ -150,10 +171,7 @@ def system_blueprint(backend: Backend, counted: Metrics | None = None) -> Bluepr
             body = prometheus_client.generate_latest(registry)
             return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
         pretty = request.args.get("pretty") == "true"
-        figures = chronos_metrics(backend)
-        for kind, ours in counted.dropwizard().items() if counted is not None else ():
-            figures[kind] |= ours
-        response = answer(json.dumps(figures, indent=2 if pretty else None))
+        response = answer(json.dumps(all_figures(backend, counted), indent=2 if pretty else None))
         response.headers["Cache-Control"] = NO_CACHE
         return response
 

@@ -14,6 +14,7 @@ from chronos_py.clock import Millis
 from chronos_py.model.history import HistoryRecord
 from chronos_py.model.immediate import Immediate
 from chronos_py.model.job import Counters, Job, JobState, Pair
+from chronos_py.model.notice import Notice
 from chronos_py.model.offer import InverseOffer, Offer
 from chronos_py.model.run import Run, Task
 
@@ -188,6 +189,14 @@ class StatusUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class NoticeDone:
+    """A channel has delivered a notice, or given it up."""
+
+    number: int
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryWritten:
     """All outbox entries up to this number are in the history store."""
 
@@ -212,7 +221,7 @@ Request = (
 DriverEvent = (
     DriverReady | DriverLost | OffersReceived | OfferRescinded | InverseOffersReceived | AgentLost | StatusUpdate
 )
-Event = Request | DriverEvent | HistoryWritten
+Event = Request | DriverEvent | HistoryWritten | NoticeDone
 
 # --- effects
 
@@ -285,14 +294,9 @@ DriverEffect = Launch | Decline | Kill | Acknowledge | Reconcile | Suppress | Re
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Tell the owners. `kind` is one of failed, disabled, exhausted, deleted."""
+    """Tell the owners; the notice is stored until all its channels have delivered it."""
 
-    kind: Literal["failed", "disabled", "exhausted", "deleted"]
-    job: Job
-    state: JobState
-    at: Millis
-    task_id: str = ""
-    message: str = ""
+    notice: Notice
 
 
 Effect = DriverEffect | Notify

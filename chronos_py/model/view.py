@@ -106,4 +106,6 @@ class View:
     leader: bool = False
     loaded: bool = False  # False: nothing is known yet, which is not the same as that there is nothing
     tally: Tally = field(default_factory=Tally)
+    masked: bool = False  # secrets of jobs are hidden
+    partial: bool = False  # ... those of some jobs
     changed: int = 0  # grows with every publication that changed a job

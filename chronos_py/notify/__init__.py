@@ -1,1 +1,1 @@
-"""Telling owners what became of their jobs."""
+"""Tells jobs' owners what happened: channels, and the queues before them."""

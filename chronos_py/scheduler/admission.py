@@ -14,7 +14,6 @@ from chronos_py.model.messages import (
     KillRun,
     KillTasks,
     MarkSuccess,
-    Notify,
     ReportProgress,
     ReportResult,
     RunJob,
@@ -164,7 +163,7 @@ class Admission:
             child = self.book.jobs.get(name)
             if child is not None:
                 self._orphan(child, entry, now)
-        self.book.effect(Notify("deleted", entry.job, entry.state, now))
+        self.book.tell("deleted", entry, now, None)
 
     def _orphan(self, child: Entry, gone: Entry, now: Millis) -> None:
         """Give a child the deleted parent's parents, or its schedule with the position that it had."""

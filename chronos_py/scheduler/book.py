@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from chronos_py.clock import Millis
 from chronos_py.model.history import HistoryRecord
 from chronos_py.model.job import Avoid, CatchUp, Job, JobState
 from chronos_py.model.messages import Change, Delete, Effect, Put
+from chronos_py.model.notice import own_body
 from chronos_py.model.pools import ResourceOrder
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run
@@ -24,6 +25,7 @@ from chronos_py.model.view import JobView
 from chronos_py.scheduler.graph import JobGraph
 from chronos_py.scheduler.health import Health, HealthPolicy
 from chronos_py.scheduler.holdings import Holdings
+from chronos_py.scheduler.notices import NoticePolicy, Notices
 from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.queue import RunQueue, Shape
 from chronos_py.scheduler.quotas import Quotas
@@ -63,6 +65,7 @@ class Policy:
     quotas: Quotas = field(default_factory=dict)
     preemption: PreemptionPolicy = field(default_factory=PreemptionPolicy)
     health: HealthPolicy = field(default_factory=HealthPolicy)
+    notices: NoticePolicy = field(default_factory=NoticePolicy)
     immediate_limit: int = 500_000  # immediate jobs, ended ones whose results are kept included
     order: ResourceOrder = field(default_factory=ResourceOrder)
     unknown_tasks: Literal["adopt", "kill"] = "adopt"  # tasks of ours that run, but that the store does not know
@@ -192,6 +195,7 @@ class Book:
         self.queue = RunQueue(policy.ageing)
         self.holdings = Holdings()
         self.health = Health(policy.health)
+        self.notices = Notices(policy.notices)
         self.timers = Timers()
         self.next_run = 1
         self.next_record = 1
@@ -236,6 +240,25 @@ class Book:
         self._put("outbox", self.next_record, record)
         self.next_record += 1
         self._counted = True
+
+    def tell(self, event: str, entry: Entry, now: Millis, body: str | None, state: JobState | None = None) -> None:
+        """Tell a job's owners of an event, when they are to know; `state` is what the notice shows of it."""
+        if self.notices.wants(event):
+            effect, changes = self.notices.make(event, entry.job, state or entry.state, now, body)
+            self.effect(effect)
+            self._note(changes)
+
+    def told(self, number: int, channel: str) -> None:
+        """Note that a channel is done with a notice."""
+        self._note(self.notices.sent(number, channel))
+
+    def take_notices(self, meta: Mapping[str, Any]) -> None:
+        """Take over the notices that were not delivered; what cannot be read goes."""
+        self._note([Delete("meta", key) for key in self.notices.load(meta)])
+
+    def _note(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            self._changes[(change.kind, change.key)] = change
 
     def forget_records(self, up_to: int) -> None:
         self._changes[("outbox-delete", 0)] = Delete("outbox", up_to)
@@ -374,6 +397,7 @@ class Book:
         self._release(run.id)
         self.by_task.pop(run.task_id, None)
         self.doubts.discard(run.id)
+        self.notices.told.discard(run.id)
         del self.runs[run.id]
         self._changes[("run", run.id)] = Delete("run", run.id)
         self._dirty_runs.add(run.id)
@@ -443,6 +467,19 @@ class Book:
             self.push(entry, run)
         else:
             entry.line.append(run.id)
+        patience = self.notices.policy.waiting_after
+        if patience:
+            self.timers.set(run.waits_from + patience, run.id)
+
+    def tell_if_waiting(self, run: Run, now: Millis) -> None:
+        """Tell the owners, once, of a run that waits for a place for too long."""
+        entry, patience = self.owner(run), self.notices.policy.waiting_after
+        if not patience or entry is None or run.phase is not Phase.QUEUED or run.id in self.notices.told:
+            return
+        if now - run.waits_from >= patience:
+            self.notices.told.add(run.id)
+            text = f"Run {run.id} has waited for a place for {(now - run.waits_from) / 1000:.0f} s."
+            self.tell("waiting", entry, now, own_body(now, text))
 
     def push(self, entry: Entry, run: Run) -> None:
         """Give a run its place in the queue, or a new one."""
@@ -467,10 +504,16 @@ class Book:
             if entry.wake is not None and entry.due is not None:
                 wanted[name] = entry.due
         for number, run in self.runs.items():
-            times = [at for at in (run_wake(run), run.deadline) if at is not None]
+            times = [at for at in (run_wake(run), run.deadline, self._tells_at(run)) if at is not None]
             if times:
                 wanted[number] = min(times)
         self.timers.rebuild(wanted)
+
+    def _tells_at(self, run: Run) -> Millis | None:
+        """Return when the owners are told that a run waits; None: they know, or it does not."""
+        patience = self.notices.policy.waiting_after
+        waits = run.phase is Phase.QUEUED and run.id not in self.notices.told
+        return run.waits_from + patience if patience and waits else None
 
 
 def run_wake(run: Run) -> Millis | None:

@@ -27,6 +27,7 @@ from chronos_py.model.messages import (
     KillTasks,
     Launch,
     MarkSuccess,
+    NoticeDone,
     OfferRescinded,
     OffersReceived,
     PurgeTasks,
@@ -106,6 +107,7 @@ class Engine:
         if not counters and (jobs or runs or outbox or meta):  # lost: begin above any number that was ever given
             book.next_run, book.next_record, book.id_floor = now, now, now
         book.keep_counters()
+        book.take_notices(meta)
         for name, job in sorted(jobs.items(), key=lambda item: states[item[0]].sequence if item[0] in states else 0):
             self.at_work, state = name, states.get(name)
             if state is None:
@@ -182,6 +184,8 @@ class Engine:
                 self.reconciler.doubt(lost, now)
             case HistoryWritten():
                 self.book.forget_records(event.up_to)
+            case NoticeDone():
+                self.book.told(event.number, event.channel)
             case RunJob():
                 return self.admission.run(event, now)
             case SubmitImmediate():
@@ -257,6 +261,8 @@ class Engine:
             self.at_work = key
             if isinstance(key, int):
                 run = book.runs.get(key)
+                if run is not None:
+                    book.tell_if_waiting(run, now)
                 if run is not None and (self.driver_ready or not run.uncertain):  # else it gets a new deadline then
                     self.lifecycle.wake(run, now)
             else:

@@ -28,7 +28,8 @@ from typing import Any
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import AttemptRecord, RunRecord, exit_reason
 from chronos_py.model.job import JobState, OnUncertain, Token
-from chronos_py.model.messages import Acknowledge, Kill, Notify, StatusUpdate
+from chronos_py.model.messages import Acknowledge, Kill, StatusUpdate
+from chronos_py.model.notice import disabled_body, failed_body, own_body
 from chronos_py.model.run import PREEMPTED, Ended, Outcome, Phase, Run, TaskState, Trigger
 from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry
@@ -137,7 +138,7 @@ class Lifecycle:
             self.book.effect(Kill(news.task_id, news.agent_id, self.book.policy.tasks.kill_grace))
 
     def _alive(self, run: Run, news: StatusUpdate, now: Millis) -> None:
-        started = run.started
+        before = started = run.started
         phase = run.phase
         if news.state == TaskState.RUNNING and phase is Phase.LAUNCHING:
             phase, started = Phase.RUNNING, min(news.at, now) if news.at is not None else now
@@ -155,8 +156,19 @@ class Lifecycle:
             host=news.host or run.host,
         )
         run = self.book.update_run(run, deadline=self._next_deadline(run, now))
+        entry = self.book.owner(run)
+        if entry and started != before:
+            self._tell_if_late(entry, run, now)
         if run.killing:
             self._tell_to_stop(run, now)
+
+    def _tell_if_late(self, entry: Entry, run: Run, now: Millis) -> None:
+        """Tell the owners of a run whose first attempt started later than its job promises."""
+        promise, started = entry.job.start_within, run.started
+        if promise is None or started is None or run.first_started is not None or started - run.due <= promise * 1000:
+            return
+        text = f"Run {run.id} started {(started - run.due) / 1000:.0f} s after it was due; {promise:g} s are promised."
+        self.book.tell("late", entry, now, own_body(now, text))
 
     def _next_deadline(self, run: Run, now: Millis) -> Millis | None:
         """Return when a confirmed task next needs attention."""
@@ -408,6 +420,12 @@ class Lifecycle:
         self.book.drop_run(run)
         if entry is None:
             return
+        if outcome is Outcome.TIMED_OUT:
+            text = f"Run {run.id} took longer than {entry.job.max_completion_time} s and was stopped."
+            self.book.tell("timed_out", entry, now, own_body(now, text))
+        elif outcome is Outcome.SKIPPED:
+            text = f"Run {run.id}, due at '{iso_utc(run.due)}', was left out: {reason}."
+            self.book.tell("missed", entry, now, own_body(now, text))
         if run.immediate is not None:
             tries = run.attempt if attempts is None else attempts
             forget_at = now + int(run.immediate.retention * 1000)
@@ -426,11 +444,14 @@ class Lifecycle:
         """Keep an immediate job's result; nothing depends on it."""
         self.book.keep_result(replace(run, phase=Phase.ENDED, ended=ended, deadline=None))
         if ended.outcome in FAILURES:
-            notice = Notify("failed", entry.job, entry.state, ended.at, task_id=run.task_id, message=ended.reason)
-            self.book.effect(notice)
+            body = failed_body(ended.at, entry.job.retries, run.task_id, ended.reason)
+            self.book.tell("failed", entry, ended.at, body)
 
     def _count_success(self, entry: Entry, run: Run, now: Millis) -> None:
         state = entry.state
+        if state.errors_since_last_success:
+            text = f"Run {run.id} succeeded after {state.errors_since_last_success} failures."
+            self.book.tell("recovered", entry, now, own_body(now, text))
         self.book.put_state(
             entry,
             replace(counted_success(state, now), elements_processed=state.elements_processed + run.elements_processed),
@@ -442,7 +463,7 @@ class Lifecycle:
         self.releaser.parent_succeeded(entry, token, now, rerun=run.trigger is Trigger.MANUAL)
 
     def _count_failure(self, entry: Entry, run: Run, now: Millis, reason: str) -> None:
-        state = entry.state
+        before = state = entry.state  # notices show the job as it was before, as Chronos's do
         state = replace(
             state,
             error_count=state.error_count + 1,
@@ -454,9 +475,11 @@ class Lifecycle:
         too_many = 0 < limit <= state.errors_since_last_success and run.trigger is not Trigger.MANUAL
         if too_many and not entry.job.disabled:
             self.book.put_job(entry, replace(entry.job, disabled=True))
-        self.book.effect(
-            Notify("disabled" if too_many else "failed", entry.job, state, now, task_id=run.task_id, message=reason)
-        )
+        if too_many:
+            body = disabled_body(now, state.errors_since_last_success, run.task_id, reason)
+            self.book.tell("disabled", entry, now, body, before)
+        else:
+            self.book.tell("failed", entry, now, failed_body(now, entry.job.retries, run.task_id, reason), before)
         if entry.job.soft_error:
             self._release_children(entry, run, now)
         else:

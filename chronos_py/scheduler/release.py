@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from chronos_py.clock import Millis
+from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import RunRecord
 from chronos_py.model.job import CatchUp, Constraint, Job, JobState, Token
-from chronos_py.model.messages import Notify
+from chronos_py.model.notice import exhausted_body, own_body
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Outcome, Phase, Run, Trigger
 from chronos_py.scheduler import dependencies
@@ -190,6 +190,10 @@ class Releaser:
             )
         )
         if outcome is Outcome.SKIPPED:
+            if reason != "disabled":
+                count = last - state.next_index + 1
+                text = f"{count} due times from '{iso_utc(first_due)}' on were left out: {reason}."
+                self.book.tell("missed", entry, now, own_body(now, text))
             skipped = last - state.next_index + 1 if reason != "disabled" else 0
             self._use_up(entry, last, skipped)
             self.parent_unsuccessful(entry, last_due or first_due)
@@ -224,7 +228,7 @@ class Releaser:
         """Disable a finite job once its last run has ended, as Chronos does; it stays listed with R0."""
         if entry.state.remaining == 0 and entry.state.advanced and not entry.active and not entry.job.disabled:
             self.book.put_job(entry, replace(entry.job, disabled=True))
-            self.book.effect(Notify("exhausted", entry.job, entry.state, now))
+            self.book.tell("exhausted", entry, now, exhausted_body(entry.job.name))
 
     # --- releases by parents
 

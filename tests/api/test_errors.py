@@ -25,6 +25,7 @@ SAMPLES: list[errors.ChronosError] = [
     EmptyBody("body", None, "is empty"),
     MalformedBody("body", b"{", "is no JSON"),
     BodyTooLarge("the body is longer than 100 bytes"),
+    errors.Forbidden("a reader may change nothing"),
     errors.UnknownJob("a"),
     errors.UnknownRun(7),
     errors.UnknownTask("ct:1:0:a:"),
@@ -70,6 +71,8 @@ def test_every_error_has_a_status_of_the_contract(error, line, view):
         assert judged.status == 503
     elif isinstance(error, errors.BadGateway):
         assert judged.status == 502
+    elif isinstance(error, errors.Forbidden):
+        assert judged.status == 403
     elif isinstance(error, BodyTooLarge):
         assert judged.status == 413
     elif isinstance(error, CONTRACT_500) or (isinstance(error, errors.NoParents) and error.new):

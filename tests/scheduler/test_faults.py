@@ -123,7 +123,7 @@ def test_a_task_that_is_refused_for_what_it_is_is_not_tried_again() -> None:
     bench.add(a_job(schedule="R1//P", retries=5, retry_delay=1))
     news(bench, "TASK_ERROR", "REASON_TASK_INVALID", "Task has an invalid command", running=False)
     assert bench.outcomes("a") == ["failed"]
-    assert bench.notices[0].message == "Task has an invalid command"
+    assert (bench.notices[0].body or "").endswith("\n\nTask has an invalid command")
 
 
 def test_errors_that_depend_on_the_place_are_failures_like_others() -> None:

@@ -170,7 +170,7 @@ def test_a_failure_is_tried_again_and_told_to_the_owner(bench: Bench) -> None:
     ended = seen(bench, "i").ended
     assert ended is not None
     assert (ended.outcome, ended.attempts, ended.exit_reason) == (Outcome.FAILED, 2, "exit 3")
-    assert [(notice.kind, notice.job.owner) for notice in bench.notices] == [("failed", "me")]
+    assert [(notice.event, notice.owner) for notice in bench.notices] == [("failed", "me")]
 
 
 def test_a_time_limit_holds_for_it(bench: Bench) -> None:

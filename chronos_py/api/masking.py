@@ -1,0 +1,108 @@
+"""Jobs as those see them who may not see secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from chronos_py.logs import HIDDEN
+from chronos_py.model.job import Fetch, Job
+from chronos_py.model.view import JobView, View
+
+# Of text that may be JSON: what stands between quotes is one value. The first part may be a user, or a token alone.
+_IN_URL = re.compile(r"""(://)[^/\s"'\\<>@]*(?:@[^/\s"'\\<>@]*)*@""")
+
+
+def without_url_secrets(text: str) -> str:
+    """Return the text with user and password of all URLs hidden."""
+    return _IN_URL.sub(rf"\g<1>{HIDDEN}@", text) if "://" in text and "@" in text else text
+
+
+class Mask:
+    """Hides what is secret. `names` matches the names of variables whose values are."""
+
+    def __init__(self, names: re.Pattern[str]) -> None:
+        self._names = names
+
+    def job(self, job: Job) -> Job:
+        return replace(
+            job,
+            command=without_url_secrets(job.command),
+            arguments=tuple(map(without_url_secrets, job.arguments)),
+            uris=tuple(map(without_url_secrets, job.uris)),
+            fetch=tuple(self._fetch(fetch) for fetch in job.fetch),
+            environment=tuple(
+                replace(one, value=HIDDEN if self._names.search(one.name) else without_url_secrets(one.value))
+                for one in job.environment
+            ),
+        )
+
+    @staticmethod
+    def _fetch(fetch: Fetch) -> Fetch:
+        return replace(fetch, uri=without_url_secrets(fetch.uri))
+
+
+Kept = dict[str, tuple[JobView, JobView]]  # by name: the job as it is, and as it is shown
+
+
+class MaskedJobs(dict[str, JobView]):
+    """A view's jobs with secrets hidden where `sees` says so; made when asked for, kept while the job is the same."""
+
+    def __init__(
+        self,
+        jobs: Mapping[str, JobView],
+        mask: Mask,
+        sees: Callable[[Job], bool],
+        kept: Kept,
+    ) -> None:
+        super().__init__()
+        self._jobs, self._mask, self._sees, self._kept = jobs, mask, sees, kept
+
+    def _masked(self, view: JobView) -> JobView:
+        if self._sees(view.job):
+            return view
+        name = view.job.name
+        found = self._kept.get(name)
+        if found is None or found[0] is not view:
+            found = self._kept[name] = view, replace(view, job=self._mask.job(view.job), cache={})
+        return found[1]
+
+    def get(self, name: str, default: JobView | None = None) -> JobView | None:  # type: ignore[override]
+        view = self._jobs.get(name)
+        return default if view is None else self._masked(view)
+
+    def __getitem__(self, name: str) -> JobView:
+        return self._masked(self._jobs[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._jobs
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._jobs))
+
+    def keys(self):  # type: ignore[no-untyped-def]
+        return self._jobs.keys()
+
+    def values(self) -> list[JobView]:  # type: ignore[override]
+        return [self._masked(view) for view in list(self._jobs.values())]
+
+    def items(self) -> list[tuple[str, JobView]]:  # type: ignore[override]
+        return [(name, self._masked(view)) for name, view in list(self._jobs.items())]
+
+
+class MaskedViews:
+    """Makes masked views; what it has masked is kept once for all who see the same."""
+
+    def __init__(self, mask: Mask) -> None:
+        self._mask = mask
+        self._kept: Kept = {}
+
+    def of(self, view: View, sees: Callable[[Job], bool], *, partial: bool) -> View:
+        """Return the view as one sees it who sees the secrets of some jobs only; not to be changed."""
+        if len(self._kept) > 2 * len(view.jobs) + 1000:
+            self._kept.clear()  # deleted jobs
+        return replace(view, masked=True, partial=partial, jobs=MaskedJobs(view.jobs, self._mask, sees, self._kept))
