@@ -37,7 +37,7 @@ class Scale:
 
     hours: int = 168
     jobs: int = 10_000
-    period: int = 1824
+    period: int = 1800
     in_peak: int = 18
     peak: int = 100
     mean: int = 360

@@ -255,6 +255,8 @@ class Admission:
         entry = self.book.owner(run)
         if entry is not None and run.id in self.book.queue:
             self.book.push(entry, run)
+        elif run.on_agent:
+            self.book.hold(run, anew=True)
 
     def purge(self, now: Millis) -> int:
         """Drop all queued runs and waiting retries; return how many."""

@@ -340,7 +340,20 @@ class Board:
         counts: Counter[str] = Counter()
         several = len({agent.place.role for agent in self._agents}) > 1
         most = dict.fromkeys(KINDS, 0)
+        need, plain = shape.need, not (shape.constraints or shape.banned or shape.among or self._down or several)
+        lacks: Counter[tuple[bool, ...]] = Counter()
         for agent in self._agents:
+            if agent.id not in self._down:
+                for name, most_free in most.items():
+                    free = getattr(agent, name)
+                    if free > most_free:
+                        most[name] = free
+            if plain:  # by far the most frequent case
+                lacks[
+                    agent.cpus < need.cpus, agent.mem < need.mem, agent.disk < need.disk, agent.gpus < need.gpus,
+                    agent.ports < need.ports,
+                ] += 1  # fmt: skip
+                continue
             unmet = self._unmet(agent, shape)
             if agent.id in self._down:
                 counts["is down for maintenance"] += 1
@@ -355,8 +368,9 @@ class Board:
             else:
                 within = f" in role {agent.place.role or '*'}" if several else ""
                 counts[f"not enough {' and '.join(agent.lacking(shape.need))} free{within}"] += 1
-            for name in KINDS:
-                most[name] = max(most[name], getattr(agent, name))
+        for lack, count in lacks.items():
+            names = [name for name, lacking in zip(KINDS, lack, strict=True) if lacking]
+            counts[f"not enough {' and '.join(names)} free"] += count
         return Refusal(dict(counts), Resources(**most))
 
 
