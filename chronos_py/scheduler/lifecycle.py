@@ -27,7 +27,7 @@ from typing import Any
 
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import AttemptRecord, RunRecord, exit_reason
-from chronos_py.model.job import JobState, OnUncertain, Token
+from chronos_py.model.job import JobState, OnUncertain, Token, replace_state
 from chronos_py.model.messages import Acknowledge, Kill, Notify, StatusUpdate
 from chronos_py.model.run import PREEMPTED, Outcome, Phase, Run, TaskState, Trigger
 from chronos_py.scheduler.adoption import Adoption
@@ -68,7 +68,7 @@ _OUTCOMES = {
 
 def counted_success(state: JobState, now: Millis) -> JobState:
     """Return a job's state after one more success, with a run or without."""
-    return replace(
+    return replace_state(
         state,
         success_count=state.success_count + 1,
         errors_since_last_success=0,
@@ -419,7 +419,9 @@ class Lifecycle:
         state = entry.state
         self.book.put_state(
             entry,
-            replace(counted_success(state, now), elements_processed=state.elements_processed + run.elements_processed),
+            replace_state(
+                counted_success(state, now), elements_processed=state.elements_processed + run.elements_processed
+            ),
         )
         self._release_children(entry, run, now)
 
@@ -429,7 +431,7 @@ class Lifecycle:
 
     def _count_failure(self, entry: Entry, run: Run, now: Millis, reason: str) -> None:
         state = entry.state
-        state = replace(
+        state = replace_state(
             state,
             error_count=state.error_count + 1,
             errors_since_last_success=state.errors_since_last_success + 1,

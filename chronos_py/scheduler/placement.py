@@ -36,6 +36,7 @@ from chronos_py.scheduler.holdings import Holdings
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.quotas import Excess, Gate
 
+NOTHING = Resources()
 GPU_STEP = 2.0  # added to the share in use, which is at most 1
 LEAVING_STEP = 4.0
 SUSPECT_STEP = 8.0
@@ -114,12 +115,11 @@ class _Agent:
         self.place = place
         self.host = offer.host
         self.attributes = offer.attributes
-        self.cpus = self.mem = self.disk = self.gpus = self.ports = 0
-        self.per_cpu = self.per_mem = self.per_disk = 0.0
+        room = offer.resources
+        self.cpus, self.mem, self.disk, self.gpus, self.ports = room.cpus, room.mem, room.disk, room.gpus, room.ports
         self.total = offer.total
         self.step = step
         self.floor = 0.0  # the share of GPUs in use
-        self.share = 0.0
 
     def add(self, room: Resources) -> None:
         self.cpus += room.cpus
@@ -131,14 +131,16 @@ class _Agent:
     def settle(self) -> None:
         """Fix what the share is measured against; an unknown total means: as if the agent were empty."""
         total = self.total
-        if total == Resources():
+        if not (total.cpus or total.mem or total.disk or total.gpus or total.ports):
             total = self.total = Resources(self.cpus, self.mem, self.disk, self.gpus)
         self.per_cpu = 1 / total.cpus if total.cpus else 0.0
         self.per_mem = 1 / total.mem if total.mem else 0.0
         self.per_disk = 1 / total.disk if total.disk else 0.0
         if self.gpus or total.gpus:
             self.step += GPU_STEP
-        self.take_scarce(Resources())
+            self.take_scarce(NOTHING)
+        else:
+            self.take(NOTHING)
 
     def has_scarce(self, need: Resources) -> bool:
         return self.gpus >= need.gpus and self.ports >= need.ports
@@ -196,15 +198,17 @@ class Board:
                 step = LEAVING_STEP if offer.agent_id in leaving else 0.0
                 if offer.agent_id in suspect:
                     step += SUSPECT_STEP
-                agent = places[key] = _Agent(offer, Place(*key), step)
-            agent.add(offer.resources)
+                places[key] = _Agent(offer, Place(*key), step)
+            else:
+                agent.add(offer.resources)
         self._agents = list(places.values())
         self._down = down
-        for agent in self._agents:
+        order = self._order = list[Entry]()
+        for position, agent in enumerate(self._agents):
             agent.settle()
-        self._order = sorted(
-            (agent.share, position) for position, agent in enumerate(self._agents) if agent.id not in down
-        )
+            if agent.id not in down:
+                order.append((agent.share, position))
+        order.sort()
         self._holdings = holdings or Holdings()
         self._spots: dict[tuple[str, str], Counter[str]] = {}  # of this round: those of the holdings, and what came
         self._groups: dict[tuple[tuple[Constraint, ...], tuple[str, ...]], list[Entry]] = {}
