@@ -3,6 +3,7 @@ PYTHON ?= $(firstword $(shell for python in python3.14 python3.13 python3.12 pyt
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python; done))
 HTTP_PORT ?= 4400
 DATA_DIR ?= ./var
+WORKERS ?= 3
 
 BIN := .venv/bin
 STAMP := .venv/installed
@@ -25,8 +26,9 @@ $(STAMP): setup.cfg setup.py pyproject.toml $(wildcard http-parser/*.cfg http-pa
 run: install  ## serve on HTTP_PORT (4400) with the local driver and the examples; state in DATA_DIR (./var)
 	$(BIN)/chronos-py serve --http_port $(HTTP_PORT) --data_dir $(DATA_DIR) --examples
 
+# Most tests wait for servers rather than compute: a few at a time, a file's tests together, take half the time.
 test: install prerequisites lint  ## everything that CI checks
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --durations 25
 
 prerequisites:
 	scripts/test-prerequisites.sh

@@ -31,11 +31,13 @@ class Group:
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.Lock()
         self.leaders: set[str] = set()
+        self.stopped: set[str] = set()  # whoever is told to stop says nothing when it leads no more
         self.clashes: list[set[str]] = []
 
     def add(self, name: str) -> ZooKeeperLeadership:
         address = ZooKeeperAddress(self.hosts, timeout=SESSION_S, auth=self.auth)
         clients = self.clients[name] = []
+        self.stopped.discard(name)
 
         def connect() -> Any:
             clients.append(address.client())
@@ -44,7 +46,7 @@ class Group:
         def elected() -> None:
             with self.lock:
                 self.calls.append((name, "elected"))
-                self.leaders.add(name)
+                self.leaders |= {name} - self.stopped
                 if len(self.leaders) > 1:
                     self.clashes.append(set(self.leaders))
 
@@ -62,6 +64,7 @@ class Group:
 
     def stop(self, name: str) -> None:
         with self.lock:
+            self.stopped.add(name)
             self.leaders.discard(name)
         self.members.pop(name).stop()
 
