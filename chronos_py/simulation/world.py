@@ -125,6 +125,11 @@ class World:
         engine.handle(DriverReady("simulation"), start)
         self._perform(engine.flush())
 
+    @property
+    def running(self) -> int:
+        """Return how many tasks there are."""
+        return len(self._tasks)
+
     # --- agents
 
     def _come(self, agent: VirtualAgent) -> None:
