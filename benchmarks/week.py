@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmarks.rows import Row
 from chronos_py.clock import Millis, iso_utc
@@ -136,7 +137,7 @@ def jobs_of(scale: Scale, start: Millis) -> list[Job]:
         first, second = draws(1, f"job {number}")
         cpus, mem = KINDS[number % len(KINDS)]
         urgent = number % 20 == 7
-        common = {
+        common: dict[str, Any] = {
             "command": "true", "cpus": cpus, "mem": mem, "disk": 1.0, "concurrent": True, "catch_up": CatchUp.ALL,
             "preemptible": not urgent, "priority": URGENT if urgent else 0, "retries": 3, "retry_delay": 10.0,
         }  # fmt: skip
@@ -160,7 +161,9 @@ def build(scale: Scale, start: Millis = NEW_YEAR) -> tuple[World, Watcher, dict[
     policy = Policy(preemption=PreemptionPolicy(after=100, per_minute=3000), disable_after_failures=0)
     engine, jobs = Engine(policy), jobs_of(scale, start)
     states = {
-        job.name: JobState(sequence=n, version=n, anchor=start, remaining=int((job.schedule or "R0/")[1:].split("/")[0]))
+        job.name: JobState(
+            sequence=n, version=n, anchor=start, remaining=int((job.schedule or "R0/")[1:].split("/")[0])
+        )
         for n, job in enumerate(jobs, 1)
     }
     engine.load({job.name: job for job in jobs}, states, {}, {}, {}, start)
@@ -183,7 +186,9 @@ def play(scale: Scale, *, say: bool = False) -> tuple[World, Watcher, dict[str, 
         world.run(NEW_YEAR + hour * HOUR)
         if say:
             took, waiting = time.perf_counter() - began, len(world.engine.book.queue)
-            print(f"hour {hour}: {world.launches:,} launches, {waiting:,} wait, {took:.0f} s", file=sys.stderr, flush=True)
+            print(
+                f"hour {hour}: {world.launches:,} launches, {waiting:,} wait, {took:.0f} s", file=sys.stderr, flush=True
+            )
     while world.engine.book.runs:
         world.run(world.now + HOUR)
     return world, watcher, wanted, time.perf_counter() - began
@@ -206,12 +211,24 @@ def rows() -> Iterator[Row]:
     note = ", ".join(f"{outcome} {count:,}" for outcome, count in sorted(watcher.runs.items()))
     yield Row("week: runs without exactly one row, and bad retries", len(problems(watcher, wanted)), 0, "", note=note)
     yield Row("week: runs", total, 3_500_000, "", higher=True, note=f"{watcher.attempts:,} attempts in {took:.0f} s")
-    yield Row("week: tasks at once", watcher.most_running, 4000, "", higher=True, note=f"{watcher.most_waiting:,} waited")
+    yield Row(
+        "week: tasks at once", watcher.most_running, 4000, "", higher=True, note=f"{watcher.most_waiting:,} waited"
+    )
     for when, spread in sorted(watcher.urgent_waits.items()):
         p99 = percentile(spread, 0.99) or 0
-        yield Row(f"week: urgent runs, p99 of the wait ({when})", p99, 1000, "ms", note=f"{watcher.preempted:,} preempted")
-    yield Row("week: cores used in the peak hour", 100 * watcher.used_in_peak / watcher.had_in_peak, 90, "%", higher=True)
+        yield Row(
+            f"week: urgent runs, p99 of the wait ({when})", p99, 1000, "ms", note=f"{watcher.preempted:,} preempted"
+        )
+    yield Row(
+        "week: cores used in the peak hour", 100 * watcher.used_in_peak / watcher.had_in_peak, 90, "%", higher=True
+    )
     if watcher.balance:
         lowest, mean = min(watcher.balance), sum(watcher.balance) / len(watcher.balance)
         yield Row("week: Jain balance when half full, lowest", lowest, 0.95, "", higher=True, note=f"mean {mean:.4f}")
-    yield Row("week: retries on an avoided agent while another fits", len(watcher.bad_retries), 0, "", note=f"{watcher.retries:,} retries")
+    yield Row(
+        "week: retries on an avoided agent while another fits",
+        len(watcher.bad_retries),
+        0,
+        "",
+        note=f"{watcher.retries:,} retries",
+    )

@@ -256,6 +256,11 @@ class Service:
         """Return what a run of a job takes of its agent."""
         return need(job, self._policy.tasks)
 
+    @property
+    def policy(self) -> Policy:
+        """Return the settings by which the engine decides."""
+        return self._policy
+
     def queue_levels(self) -> dict[int, int]:
         """Return how many runs wait for a place, by priority."""
         return self._engine.book.queue.levels

@@ -11,6 +11,7 @@ from chronos_py.api.chronos import chronos_blueprint
 from chronos_py.api.errors import api_answer
 from chronos_py.api.figures import figures_blueprint
 from chronos_py.api.pages import error_page
+from chronos_py.api.planning import plan_blueprint
 from chronos_py.api.resources import resources_blueprint
 from chronos_py.api.runs import runs_blueprint
 from chronos_py.api.system import system_blueprint
@@ -22,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 PREFIXES = ("/scheduler", "/v1/scheduler")
 LEADER_PATHS = frozenset(f"{prefix}/leader" for prefix in PREFIXES)
-LOADED = tuple(f"/api/{name}" for name in ("jobs", "runs", "queue", "quarantine", "statistics", "resources"))
+LOADED = tuple(f"/api/{name}" for name in ("jobs", "runs", "queue", "quarantine", "statistics", "resources", "plan"))
 
 
 def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: Metrics | None = None) -> Flask:
@@ -37,6 +38,7 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
     app.register_blueprint(runs_blueprint(backend, settings))
     app.register_blueprint(figures_blueprint(backend))
     app.register_blueprint(resources_blueprint(backend))
+    app.register_blueprint(plan_blueprint(backend, settings))
     app.register_blueprint(system_blueprint(backend, metrics))
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ChronosError, api_answer)

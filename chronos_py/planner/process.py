@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -91,7 +92,5 @@ class Planner:
 
 def _close(pipe: IO[bytes] | None) -> None:
     if pipe is not None:
-        try:
+        with suppress(BrokenPipeError):  # what the process had not read is of no use any more
             pipe.close()
-        except BrokenPipeError:
-            pass  # what it had not read is of no use any more

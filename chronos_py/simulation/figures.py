@@ -56,8 +56,8 @@ class Bucket:
 
 class Figures(Observer):
     """Sums up what happens from `start` up to `end`, in buckets of `bucket` ms. `late_after` says from which wait on
-    a run is late; `promised` the same, in ms, for some jobs. Keeps the first `most` starts and rows of what was left out.
-    """
+    a run is late; `promised` the same, in ms, for some jobs. Keeps the first `most` starts and rows of what was left
+    out."""
 
     def __init__(
         self,

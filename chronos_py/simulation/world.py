@@ -243,6 +243,8 @@ class World:
     def _next(self) -> Millis | None:
         """Return when the next turn is, None when nothing is to come."""
         wake = self.engine.next_wake
+        if not self.turns:
+            return self.now
         if self._again and wake is not None and wake <= self.now:
             return self.now
         times = [queue[0][0] for queue in (self._ends, self._moves) if queue]
@@ -282,7 +284,7 @@ class World:
                 for observer in self._observers:
                     if isinstance(record, RunRecord):
                         observer.run_ended(now, record)
-                    else:
+                    elif isinstance(record, AttemptRecord):
                         observer.attempt_ended(now, record)
         for effect in turn.effects:
             if isinstance(effect, Launch):

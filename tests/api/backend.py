@@ -41,6 +41,7 @@ from chronos_py.model.run import Phase, Run, Trigger
 from chronos_py.model.statistics import Group, StatisticsQuery, recount
 from chronos_py.model.view import JobView, View
 from chronos_py.persistence.base import RunQuery
+from chronos_py.scheduler.book import Policy
 from chronos_py.scheduler.schedule import parse_schedule
 from tests.fakes import NEW_YEAR
 
@@ -113,6 +114,7 @@ class FakeBackend:
         self.agents: list[AgentCapacity] = []
         self.held: list[Offer] = []
         self.subscriptions: list[FakeSubscription] = []
+        self.policy = Policy()
 
     def call(self, request: Request, timeout: float = 30.0) -> Any:
         if self.failing is not None:
