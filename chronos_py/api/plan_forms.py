@@ -91,7 +91,7 @@ class PlannedFiguresForm(Schema):
 
     success = fields.Integer()
     failed = fields.Integer()
-    timed_out = fields.Integer()
+    timedOut = fields.Integer()
     lost = fields.Integer()
     killed = fields.Integer()
     skipped = fields.Integer()

@@ -33,6 +33,7 @@ from chronos_py.simulation.plan import Changes, Question, Situation
 
 DAY_S = 86_400
 BUCKETS = 1000
+WIDTHS = (60, 300, 900, 1800, 3600, 7200, 21_600, 43_200, DAY_S, 7 * DAY_S)  # seconds; at most 60 of them
 SAMPLES = 20  # newest attempts of a job that are looked at
 READING_S = 10.0  # for history; jobs that were not read by then run as long as the others
 USUAL: Millis = 60_000
@@ -179,8 +180,9 @@ class PlanApi:
 
 
 def _bucket(given: float | None, start: Millis, end: Millis) -> Millis:
-    """Return the width of a bucket: what was given, or about a fiftieth, in whole minutes. Raises InvalidInput."""
-    width = int(given * 1000) if given is not None else max(1, (end - start) // 50 // 60_000) * 60_000
+    """Return the width of a bucket: what was given, or one that makes about fifty. Raises InvalidInput."""
+    usual = next((width for width in WIDTHS if (end - start) <= width * 60_000), WIDTHS[-1]) * 1000
+    width = int(given * 1000) if given is not None else usual
     if (end - start) // width > BUCKETS:
         raise InvalidInput("bucket", given, f"would make more than {BUCKETS} buckets")
     return width

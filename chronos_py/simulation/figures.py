@@ -15,6 +15,7 @@ from chronos_py.model.view import Cause, Waiting
 from chronos_py.simulation.world import Observer, World
 
 LEFT_OUT = frozenset({Outcome.SKIPPED, Outcome.MERGED})
+NAMES = {Outcome.TIMED_OUT: "timedOut"}
 OUTCOMES = tuple(outcome for outcome in Outcome if outcome is not Outcome.PREEMPTED)
 
 
@@ -34,7 +35,7 @@ class JobFigures:
     def form(self) -> dict[str, Any]:
         waits = {name: percentile(self.waits, share) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
         return {
-            **{outcome.value: self.outcomes[outcome] for outcome in OUTCOMES},
+            **{NAMES.get(outcome, outcome.value): self.outcomes[outcome] for outcome in OUTCOMES},
             "started": sum(self.waits.values()),
             "launched": self.launched,
             "attemptsFailed": self.attempts_failed,
