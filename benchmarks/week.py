@@ -21,9 +21,9 @@ from chronos_py.model.resources import Resources
 from chronos_py.model.run import Outcome, Run, Trigger
 from chronos_py.model.statistics import Spread, add_bin, bin_of, percentile
 from chronos_py.scheduler.book import Policy, PreemptionPolicy
-from chronos_py.scheduler.engine import Engine
 from chronos_py.simulation.agents import VirtualAgent
 from chronos_py.simulation.chance import Chance, draws
+from chronos_py.simulation.start import engine_of
 from chronos_py.simulation.world import Observer, World
 
 NEW_YEAR: Millis = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -103,18 +103,18 @@ class Watcher(Observer):
                 self.bad_retries.append(f"run {run.id} went to {agent} again, though {other} had room")
         self._retried.clear()
         self._integrate(world)
-        if world.now >= self._looked + 10 * SECOND:
-            self._looked = world.now
+        if world.at >= self._looked + 10 * SECOND:
+            self._looked = world.at
             self._look(world)
 
     def _integrate(self, world: World) -> None:
         """Sum up the cores that are used in the peak hour, from ten minutes after its beginning: it has to fill up."""
-        begin, end = max(self._last, self.peak[0] + HOUR // 6), min(world.now, self.peak[1])
+        begin, end = max(self._last, self.peak[0] + HOUR // 6), min(world.at, self.peak[1])
         if begin < end:
             used, total = self._used
             self.used_in_peak += used * (end - begin)
             self.had_in_peak += total * (end - begin)
-        self._last, self._used = world.now, (world.used_cpus, world.total_cpus)
+        self._last, self._used = world.at, (world.used_cpus, world.total_cpus)
 
     def _look(self, world: World) -> None:
         self.most_running = max(self.most_running, sum(len(agent.tasks) for agent in world.agents.values()))
@@ -159,14 +159,14 @@ def run_times(scale: Scale) -> tuple[Millis, ...]:
 def build(scale: Scale, start: Millis = NEW_YEAR) -> tuple[World, Watcher, dict[str, int]]:
     """Return the world, who watches it, and how many due times each job has."""
     policy = Policy(preemption=PreemptionPolicy(after=100, per_minute=3000), disable_after_failures=0)
-    engine, jobs = Engine(policy), jobs_of(scale, start)
+    jobs = {job.name: job for job in jobs_of(scale, start)}
     states = {
         job.name: JobState(
             sequence=n, version=n, anchor=start, remaining=int((job.schedule or "R0/")[1:].split("/")[0])
         )
-        for n, job in enumerate(jobs, 1)
+        for n, job in enumerate(jobs.values(), 1)
     }
-    engine.load({job.name: job for job in jobs}, states, {}, {}, {}, start)
+    engine = engine_of(policy, jobs, states, {}, start)
     peak = start + scale.peak * HOUR
     watcher = Watcher(scale, (peak, peak + HOUR))
     cores, mem = (sum(kind[place] for kind in KINDS) / len(KINDS) for place in (0, 1))
@@ -190,7 +190,7 @@ def play(scale: Scale, *, say: bool = False) -> tuple[World, Watcher, dict[str, 
                 f"hour {hour}: {world.launches:,} launches, {waiting:,} wait, {took:.0f} s", file=sys.stderr, flush=True
             )
     while world.engine.book.runs:
-        world.run(world.now + HOUR)
+        world.run(world.at + HOUR)
     return world, watcher, wanted, time.perf_counter() - began
 
 

@@ -257,6 +257,7 @@ class Admission:
             self.book.push(entry, run)
         elif run.on_agent:
             self.book.hold(run, anew=True)
+            self.book.unplaced = True
 
     def purge(self, now: Millis) -> int:
         """Drop all queued runs and waiting retries; return how many."""

@@ -67,6 +67,7 @@ class Preemption:
         self.claims: dict[int, Claim] = {}
         self.wake: Millis | None = None
         self._stopped: deque[Millis] = deque()
+        self._pause = AGAIN
         self._lowest = 0  # the lowest priority of a task that may be stopped
 
     def resume(self, before: Preemption) -> None:
@@ -97,7 +98,7 @@ class Preemption:
         """Have runs stopped by `stop` (a victim, the run that it makes room for). `busy` are agents on which tasks
         were launched a moment ago, so that nobody knows yet what they have free."""
         policy, queue = self.book.policy.preemption, self.book.queue
-        self.wake = None
+        timed, self.wake = self.wake is not None and self.wake <= now, None
         if not policy.after or not len(queue):
             self.claims.clear()
             return
@@ -135,7 +136,9 @@ class Preemption:
                 continue
             made, left = made + 1, left - len(choice.victims)
             self._claim(run, shape, choice, agents, now, stop)
-        self._wake_at(now + AGAIN)
+        idle = timed and not (made or self.claims or busy)  # nothing has happened, and nothing came of it
+        self._pause = min(2 * self._pause, MINUTE) if idle else AGAIN
+        self._wake_at(now + self._pause)
 
     def _higher(self) -> int:
         """Return how many waiting runs are of a higher priority than some task that may be stopped."""

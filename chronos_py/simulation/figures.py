@@ -153,7 +153,7 @@ class Figures(Observer):
                 )  # fmt: skip
 
     def turned(self, world: World) -> None:
-        now = world.now
+        now = world.at
         if self._last is not None and now > self._last:
             self._integrate(self._last, now)
         self._last = now

@@ -24,9 +24,9 @@ from chronos_py.simulation.world import Stop, World
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What there is at `now`. Agents have what is free for us, and what our tasks hold."""
+    """What there is at an instant. Agents have what is free for us, and what our tasks hold."""
 
-    now: Millis
+    at: Millis
     policy: Policy
     jobs: Mapping[str, Job]
     states: Mapping[str, JobState]
@@ -84,7 +84,7 @@ def plan(question: Question, stop: Stop | None = None) -> dict[str, Any]:
     jobs = _differences(before.figures, after.figures)
     figures = after.figures
     return {
-        "now": iso_utc(question.situation.now),
+        "now": iso_utc(question.situation.at),
         "from": iso_utc(question.start),
         "to": iso_utc(question.end),
         "bucket": question.bucket / 1000,
@@ -103,9 +103,9 @@ def plan(question: Question, stop: Stop | None = None) -> dict[str, Any]:
 def _look_ahead(question: Question, changes: Changes | None, stop: Stop | None) -> Outlook:
     situation = question.situation
     policy = virtual(situation.policy)
-    engine = engine_of(policy, situation.jobs, situation.states, situation.runs, situation.now)
+    engine = engine_of(policy, situation.jobs, situation.states, situation.runs, situation.at)
     if changes is not None:
-        make_changes(engine, changes, situation.now)
+        make_changes(engine, changes, situation.at)
     promised = {
         name: int(entry.job.start_within * 1000)
         for name, entry in engine.book.jobs.items()
@@ -120,7 +120,7 @@ def _look_ahead(question: Question, changes: Changes | None, stop: Stop | None) 
         engine,
         situation.agents,
         question.chance,
-        situation.now,
+        situation.at,
         observers=[figures, outlook.journal],
         moves=changes.moves if changes is not None else (),
         most_launches=question.most_launches,

@@ -82,7 +82,7 @@ class _Agent:
 
 
 class World:
-    """An engine, its cluster, and what is to come. `run` as often as wanted; `now` is how far it has come."""
+    """An engine, its cluster, and what is to come. `run` as often as wanted; `at` is how far it has come."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class World:
         most_launches: int | None = None,
     ) -> None:
         self.engine = engine
-        self.now = start
+        self.at = start
         self.launches = 0
         self.turns = 0
         self.used_cpus = self.used_mem = self.total_cpus = self.total_mem = 0  # thousandths
@@ -140,7 +140,7 @@ class World:
         self.total_mem += agent.total.mem
         self._changed[agent.id] = None
         for observer in self._observers:
-            observer.agent_moved(self.now, agent.id, up=True)
+            observer.agent_moved(self.at, agent.id, up=True)
 
     def _go(self, agent_id: str) -> None:
         agent = self.agents.pop(agent_id, None)
@@ -150,8 +150,8 @@ class World:
         self.total_mem -= agent.agent.total.mem
         self._changed.pop(agent_id, None)
         for observer in self._observers:
-            observer.agent_moved(self.now, agent_id, up=False)
-        self.engine.handle(AgentLost(agent_id), self.now)
+            observer.agent_moved(self.at, agent_id, up=False)
+        self.engine.handle(AgentLost(agent_id), self.at)
         for task_id, need in agent.tasks.items():
             del self._tasks[task_id]
             self.used_cpus -= need.cpus
@@ -162,7 +162,7 @@ class World:
         """Offer what agents have free whose account has changed."""
         if not self._changed:
             return
-        engine, now, offers = self.engine, self.now, []
+        engine, now, offers = self.engine, self.at, []
         for name in self._changed:
             agent = self.agents[name]
             if agent.offer:
@@ -183,7 +183,7 @@ class World:
             entry = book.owner(run)
             if not run.on_agent or entry is None:
                 continue
-            elapsed = max(0, self.now - (run.started or run.launched or self.now))
+            elapsed = max(0, self.at - (run.started or run.launched or self.at))
             rest, fails = self._chance.rest(run.job, run.task_id, elapsed)
             self._begin(run.task_id, run.agent_id, entry.shape.need, rest, fails=fails)
 
@@ -196,7 +196,7 @@ class World:
             self.used_cpus += need.cpus
             self.used_mem += need.mem
             self._changed[agent_id] = None
-        self._end_at(self.now + length, task_id, TaskState.FAILED if fails else TaskState.FINISHED)
+        self._end_at(self.at + length, task_id, TaskState.FAILED if fails else TaskState.FINISHED)
 
     def _end_at(self, at: Millis, task_id: str, state: str) -> None:
         self._count += 1
@@ -221,22 +221,22 @@ class World:
         number = engine.book.by_task.get(task_id)
         engine.handle(
             StatusUpdate(task_id, state, name, agent.agent.name if agent else "", reason=reason, exit_code=code),
-            self.now,
+            self.at,
         )
         run = engine.book.runs.get(number) if number is not None else None
         if run is not None and run.phase is Phase.REPORTING:
-            engine.handle(ReportResult(task_id, True), self.now)
+            engine.handle(ReportResult(task_id, True), self.at)
 
     # --- time
 
     def run(self, until: Millis, stop: Stop | None = None) -> None:
         """Let time pass. Raises TooMuch, and what `stop` raises."""
         while (at := self._next()) is not None and at <= until:
-            self.now = at
+            self.at = at
             self._turn()
             if stop is not None and self.turns % 16 == 0:
                 stop(self)
-        self.now = max(self.now, until)
+        self.at = max(self.at, until)
         for observer in self._observers:
             observer.turned(self)
 
@@ -244,16 +244,16 @@ class World:
         """Return when the next turn is, None when nothing is to come."""
         wake = self.engine.next_wake
         if not self.turns:
-            return self.now
-        if self._again and wake is not None and wake <= self.now:
-            return self.now
+            return self.at
+        if self._again and wake is not None and wake <= self.at:
+            return self.at
         times = [queue[0][0] for queue in (self._ends, self._moves) if queue]
         if wake is not None:
             times.append(wake)
         return max(min(times), self._last + self._pace) if times else None
 
     def _turn(self) -> None:
-        engine, now = self.engine, self.now
+        engine, now = self.engine, self.at
         self.turns += 1
         self._last = now
         while self._moves and self._moves[0][0] <= now:
@@ -277,7 +277,7 @@ class World:
             observer.turned(self)
 
     def _perform(self, turn: Turn) -> None:
-        now, self._again = self.now, False
+        now, self._again = self.at, False
         for change in turn.changes:
             if change.kind == "outbox" and isinstance(change, Put):
                 record = change.value
@@ -312,7 +312,7 @@ class World:
         length, fails = self._chance.of(task.job, task.id)
         self._begin(task.id, agent.agent.id, task.resources, length, fails=fails)
         for observer in self._observers:
-            observer.launched(self.now, run, agent.agent.id)
+            observer.launched(self.at, run, agent.agent.id)
         self._tell(task.id, agent, TaskState.RUNNING)
 
     def _explain(self) -> None:
@@ -327,5 +327,5 @@ class World:
                 waiting = engine.why(number)
                 if waiting is not None:
                     for observer in self._observers:
-                        observer.waits(self.now, run, waiting)
+                        observer.waits(self.at, run, waiting)
         self._unexplained.clear()

@@ -36,7 +36,7 @@ def test_due_times_start_when_they_are_due_and_run_as_long_as_drawn():
     world.run(NEW_YEAR + 3 * HOUR - 1)
     assert [line["at"] for line in events(lines, "launched")] == [NEW_YEAR, NEW_YEAR + HOUR, NEW_YEAR + 2 * HOUR]
     assert [line["at"] for line in events(lines, "run ended")] == [NEW_YEAR + n * HOUR + 5000 for n in range(3)]
-    assert world.now == NEW_YEAR + 3 * HOUR - 1
+    assert world.at == NEW_YEAR + 3 * HOUR - 1
     assert world.used_cpus == 0
 
 
@@ -110,12 +110,12 @@ def test_too_many_attempts_end_it():
 
 def test_where_one_stops_between_does_not_matter():
     whole, parts = Lines(), Lines()
-    for lines, stops in ((whole, [24]), (parts, range(1, 25))):
+    for lines, stops in ((whole, [6]), (parts, range(1, 7))):
         world = busy(3, [lines])
         for hour in stops:
             world.run(NEW_YEAR + hour * HOUR)
     assert whole.kept == parts.kept
-    assert len(whole.kept) > 500
+    assert len(whole.kept) > 200
 
 
 def busy(seed: int, observers: list):
@@ -140,12 +140,12 @@ def busy(seed: int, observers: list):
     return a_world(jobs, agents, chance, policy, moves, observers)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.integers(0, 2**40))
 def test_the_same_seed_gives_the_same_log(seed):
     first, second, other = Lines(), Lines(), Lines()
     for lines, one in ((first, seed), (second, seed), (other, seed + 1)):
-        busy(one, [lines]).run(NEW_YEAR + 12 * HOUR)
+        busy(one, [lines]).run(NEW_YEAR + 3 * HOUR)
     assert first.digest == second.digest
     assert first.kept == second.kept
     assert first.digest != other.digest
@@ -155,7 +155,7 @@ PROGRAM = """
 from tests.simulation.test_world import busy
 from tests.simulation.worlds import Lines
 lines = Lines()
-busy(11, [lines]).run(1_767_225_600_000 + 12 * 3_600_000)
+busy(11, [lines]).run(1_767_225_600_000 + 4 * 3_600_000)
 print(lines.digest)
 """
 
