@@ -7,13 +7,25 @@ import sys
 
 import structlog
 
-from benchmarks import mesos, placing, planning, running, serving, statistics, waiting, week, zookeeper
+from benchmarks import (
+    immediate,
+    mesos,
+    placing,
+    planning,
+    running,
+    serving,
+    statistics,
+    waiting,
+    week,
+    zookeeper,
+)
 
 MODULES = {
     "placing": placing,
     "waiting": waiting,
     "running": running,
     "serving": serving,
+    "immediate": immediate,
     "statistics": statistics,
     "mesos": mesos,
     "zookeeper": zookeeper,
