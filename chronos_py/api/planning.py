@@ -112,8 +112,10 @@ class PlanApi:
         """Return agents that have what we could use of the real ones, with what our tasks hold already."""
         by_us: dict[str, Parts] = {}
         for run in runs:
-            if run.on_agent and (view := self.backend.view.jobs.get(run.job)) is not None:
-                need = parts(self.backend.need(view.job))
+            view = self.backend.view.jobs.get(run.job) if run.on_agent else None
+            job = run.immediate.job if run.immediate is not None and run.on_agent else view.job if view else None
+            if job is not None:
+                need = parts(self.backend.need(job))
                 by_us[run.agent_id] = tuple(map(add, by_us.get(run.agent_id, ZERO), need))
         return tuple(
             VirtualAgent(

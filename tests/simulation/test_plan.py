@@ -50,7 +50,7 @@ def test_new_gone_and_changed_jobs():
     rows = {row["job"]: row for row in found["jobs"]}
     assert set(rows) == {"a", "b", "child", "new"}
     assert (rows["a"]["before"]["started"], rows["a"]["after"]["started"]) == (12, 7)  # one was due already
-    assert (rows["b"]["before"]["started"], rows["b"]["after"]) == (12, None)
+    assert (rows["b"]["before"]["started"], rows["b"]["after"]["started"]) == (12, 0)
     assert (rows["new"]["before"], rows["new"]["after"]["started"]) == (None, 12)
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from typing import Any
 
 import orjson
 import pytest
@@ -16,7 +17,7 @@ from chronos_py.scheduler.book import Policy, PreemptionPolicy
 from chronos_py.simulation.agents import Move, VirtualAgent, outages, several
 from chronos_py.simulation.chance import Chance
 from chronos_py.simulation.figures import Figures
-from chronos_py.simulation.world import TooMuch
+from chronos_py.simulation.world import Observer, TooMuch, World
 from tests.fakes import NEW_YEAR
 from tests.simulation.worlds import HOUR, Lines, a_world
 
@@ -26,7 +27,7 @@ def hourly(name: str, **details) -> Job:
     return Job(name=name, **{**values, **details})
 
 
-def events(lines: Lines, event: str) -> list[dict]:
+def events(lines: Lines, event: str) -> list[dict[str, Any]]:
     return [line for line in map(orjson.loads, lines.kept) if line["event"] == event]
 
 
@@ -118,7 +119,7 @@ def test_where_one_stops_between_does_not_matter():
     assert len(whole.kept) > 200
 
 
-def busy(seed: int, observers: list):
+def busy(seed: int, observers: list[Observer]) -> World:
     """A world in which everything happens."""
     jobs = [
         hourly(
