@@ -11,6 +11,7 @@ import click
 
 from chronos_py import __version__, inquiries
 from chronos_py.config import FLAGS, BadSetting, Flag, Settings, settle
+from chronos_py.errors import InvalidInput
 from chronos_py.scheduler.quotas import BadQuotas, parse_quotas
 from chronos_py.transfer.commands import COMMANDS
 
@@ -197,6 +198,53 @@ def doctor(as_json: bool, **given: Any) -> None:
     report = doctors.consult(settings)
     click.echo(doctors.as_json(report) if as_json else doctors.as_text(report))
     sys.exit(report.status)
+
+
+SIMULATION_FLAGS = (
+    "mesos_task_cpu", "mesos_task_mem", "mesos_task_disk", "failure_retry", "disable_after_failures", "catch_up",
+    "task_epsilon", "priority_ageing", "quotas", "preemption_after", "preemptions_per_minute",
+    "avoid_failed_agents_for", "suspect_agent_after", "suspect_agent_for", "config_dir",
+)  # fmt: skip
+
+
+def _with_simulation_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    for flag in FLAGS:
+        if flag.name in SIMULATION_FLAGS:
+            command = _option(flag)(command)
+    return command
+
+
+@main.command(context_settings={"help_option_names": ["--help"], "max_content_width": 120})
+@click.option("--jobs", required=True, help="Job documents as /v1/scheduler/jobs gives them: an array, or one a line.")
+@click.option("--agents", multiple=True, help="As `10*cpus:16;mem:65536;rack:r1`; may be given several times.")
+@click.option("--from", "start", required=True, help="When it begins, by ISO 8601.")
+@click.option("--to", "end", required=True, help="When it ends.")
+@click.option("--seed", type=click.IntRange(0, 2**53), default=0, help="The same seed gives the same log.")
+@click.option("--fail", "failing", type=click.FloatRange(0, 1), default=0.0, help="Share of attempts that fail.")
+@click.option("--run_time", type=click.FloatRange(0, 1e8), default=60.0, help="Of tasks, in seconds, on average.")
+@click.option("--outages", type=click.FloatRange(0, 1000), default=0.0, help="How often a day an agent goes away.")
+@click.option("--outage_length", type=click.FloatRange(0.001, 1e8), default=600.0, help="For how long, in seconds.")
+@click.option("--log", default=None, help="Where to write all that happens, one JSON object a line.")
+@_with_simulation_flags
+def simulate(
+    jobs: str, agents: tuple[str, ...], start: str, end: str, seed: int, failing: float, run_time: float,
+    outages: float, outage_length: float, log: str | None, **given: Any,
+) -> None:  # fmt: skip
+    """Say what would become of jobs on some agents: the engine itself, in virtual time. Nothing is started."""
+    from chronos_py import simulate as simulations
+    from chronos_py.clock import read_instant
+
+    try:
+        settings = settle(given)
+        wanted = simulations.Wanted(
+            Path(jobs), read_instant("from", start), read_instant("to", end), agents, seed, failing, run_time,
+            outages, outage_length, Path(log) if log else None,
+        )  # fmt: skip
+        for line in simulations.simulate(wanted, settings):
+            click.echo(line)
+    except (BadSetting, BadQuotas, InvalidInput) as error:
+        click.echo(f"chronos-py: {error}", err=True)
+        sys.exit(BAD_USAGE)
 
 
 @main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})

@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+from chronos_py.errors import InvalidInput
+
 Millis = int  # milliseconds since 1970-01-01T00:00:00Z: what every instant is in the engine and in the stores
 
 
@@ -19,6 +21,16 @@ class SystemClock:
 
     def now(self) -> Millis:
         return time.time_ns() // 1_000_000
+
+
+def read_instant(field: str, text: str) -> Millis:
+    """Return an instant, by ISO 8601; without a zone it is UTC. Raises InvalidInput, which names the field."""
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise InvalidInput(field, text, "must be an ISO 8601 date and time") from None
 
 
 def iso_utc(instant: Millis) -> str:

@@ -299,6 +299,11 @@ class Service:
         """Return the sums over runs that have not ended."""
         return self.view.tally
 
+    @property
+    def policy(self) -> Policy:
+        """Return the settings by which the engine decides."""
+        return self._policy
+
     def queue_levels(self) -> dict[int, int]:
         """Return how many runs wait for a place, by priority."""
         return self._engine.book.queue.levels

@@ -14,7 +14,8 @@ PACKAGE = ROOT / "chronos_py"
 ORDER = """
 errors < clock | zookeeper | flagfiles | machine < config | logs < model < executor
 < scheduler | persistence | drivers | notify | election | metrics | inbox | feed | durations | graphite | tls
-< loading < service < api | ui | examples < app < serving | doctor | inquiries | transfer < cli < __main__
+< loading | simulation < planner < service < api | ui | examples < app
+< serving | doctor | inquiries | simulate | transfer < cli < __main__
 """
 LEVELS = {part.strip(): level for level, parts in enumerate(ORDER.split("<")) for part in parts.split("|")}
 
@@ -68,7 +69,9 @@ def test_only_the_mesos_driver_knows_pymesos():
     assert users == {PACKAGE / "drivers" / "mesos" / "link.py"}
 
 
-@pytest.mark.parametrize("path", sources(PACKAGE / "scheduler"), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [*sources(PACKAGE / "scheduler"), *sources(PACKAGE / "simulation")], ids=lambda path: path.stem
+)
 def test_a_decision_does_not_ask_the_world(path):
     assert not {name.split(".")[0] for name in imports(path)} & WORLDLY
     attributes = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}

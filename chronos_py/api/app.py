@@ -18,6 +18,7 @@ from chronos_py.api.immediate import immediate_blueprint
 from chronos_py.api.logging_levels import logging_blueprint
 from chronos_py.api.masking import without_url_secrets
 from chronos_py.api.pages import error_page
+from chronos_py.api.planning import plan_blueprint
 from chronos_py.api.resources import resources_blueprint
 from chronos_py.api.runs import runs_blueprint
 from chronos_py.api.system import system_blueprint
@@ -29,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 PREFIXES = ("/scheduler", "/v1/scheduler")
 LEADER_PATHS = frozenset(f"{prefix}/leader" for prefix in PREFIXES)
-LOADED = tuple(f"/api/{name}" for name in ("jobs", "runs", "queue", "quarantine", "statistics", "resources"))
+LOADED = tuple(f"/api/{name}" for name in ("jobs", "runs", "queue", "quarantine", "statistics", "resources", "plan"))
 
 
 def create_app(
@@ -53,6 +54,7 @@ def create_app(
     app.register_blueprint(immediate_blueprint(backend, settings))
     app.register_blueprint(figures_blueprint(backend))
     app.register_blueprint(resources_blueprint(backend))
+    app.register_blueprint(plan_blueprint(backend, settings))
     app.register_blueprint(system_blueprint(backend, metrics))
     app.register_blueprint(logging_blueprint())
     app.register_blueprint(audit_blueprint(guard.audit))

@@ -20,6 +20,7 @@ from chronos_py.model.statistics import Group, StatisticsQuery
 from chronos_py.model.tally import Tally
 from chronos_py.model.view import View
 from chronos_py.persistence.base import RunQuery
+from chronos_py.scheduler.book import Policy
 
 
 class History(Protocol):
@@ -70,6 +71,10 @@ class Backend(Protocol):
 
     @property
     def history(self) -> History: ...
+
+    @property
+    def policy(self) -> Policy:
+        """Return the settings by which the engine decides."""
 
     def call(self, request: Request, timeout: float = 30.0) -> Any:
         """Carry out a request, durably, and return its answer. Raises ChronosError; then nothing was changed."""

@@ -42,6 +42,7 @@ from chronos_py.api.immediate_forms import (
     ImmediateStatusForm,
     ImmediateStoppedForm,
 )
+from chronos_py.api.plan_forms import PLAN_FORMS
 from chronos_py.api.report_forms import (
     AgentCapacityForm,
     AmountsForm,
@@ -70,6 +71,7 @@ _FORMS: tuple[type[Schema], ...] = (
     *(PercentilesForm, ServiceLevelForm, ServiceLevelsForm, FiguresForm, StatisticsForm),
     *(AmountsForm, CapacityForm, AttributeCapacityForm, AgentCapacityForm, WaitingLevelForm, WaitingForm),
     ResourcesForm,
+    *PLAN_FORMS,
 )
 
 API_PAGE = """<!doctype html>
@@ -93,6 +95,7 @@ code{background:#eef2f6;padding:.1em .3em;border-radius:3px}li{margin:.3rem 0}</
 <li><code>GET /api/statistics</code>: <code>from</code>, <code>to</code>, <code>by</code>, <code>per</code></li>
 <li><code>GET /api/resources</code>: <code>cpus</code>, <code>mem</code>, <code>attribute</code>,
 <code>agents</code></li>
+<li><code>POST /api/plan</code>: what would happen</li>
 <li>Chronos 2.x below <code>/scheduler</code>, Chronos 3.x below <code>/v1/scheduler</code></li>
 </ul></body></html>
 """
@@ -113,6 +116,7 @@ _BODIES = {
     "/api/jobs/immediate": "Immediate",
     "/api/jobs/immediate/status": "ImmediateIds",
     "/api/jobs/immediate/kill": "ImmediateKill",
+    "/api/plan": "PlanQuestion",
 }
 # path, method, what it does, schema of the answer (None: nothing, a list: an array of it)
 _OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
@@ -141,6 +145,7 @@ _OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
     ("/api/events", "get", "A stream of what changes (server-sent events)", EVENTS),
     ("/api/statistics", "get", "Sums of ended runs; also as CSV", "Statistics"),
     ("/api/resources", "get", "What the cluster has, what is free, what would fit, what waits", "Resources"),
+    ("/api/plan", "post", "What would happen with some changes, and without them; changes nothing", "Plan"),
     ("/v1/scheduler/iso8601", "post", "Create or replace a schedule-based job", None),
     ("/v1/scheduler/dependency", "post", "Create or replace a dependency-based job", None),
     ("/v1/scheduler/jobs", "get", "All jobs as Chronos 3 shows them", ["Job"]),

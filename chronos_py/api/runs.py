@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from chronos_py.api.backend import ApiSettings, Backend, OutputChunk
+from chronos_py.api.changes import changed_job, check_fields
 from chronos_py.api.forms import active_run, ended_attempt, ended_run, iso, placement_form, present_attempt
 from chronos_py.api.openapi import API_PAGE, openapi_document
 from chronos_py.api.parameters import choice as _choice
@@ -22,12 +22,11 @@ from chronos_py.api.parameters import instant as _instant
 from chronos_py.api.parameters import number as _number
 from chronos_py.api.transport import answer, consume_json, json_body, nothing
 from chronos_py.errors import InvalidInput, Overloaded, Unavailable, UnknownJob, UnknownRun, UnknownTask
-from chronos_py.model.documents import read_job
 from chronos_py.model.job import Counters, Job, JobState
 from chronos_py.model.messages import ChangeJob, KillRun, SetPriority
 from chronos_py.model.render import render_job
 from chronos_py.model.run import Outcome, Run, Trigger
-from chronos_py.model.schemas import JOB_FIELDS, read_priority
+from chronos_py.model.schemas import read_priority
 from chronos_py.model.view import JobView, Waiting
 from chronos_py.persistence.base import RunQuery
 from chronos_py.scheduler.queue import rank
@@ -96,35 +95,13 @@ class RunsApi:
     def patch(self, name: str) -> ResponseReturnValue:
         """Change the fields that are given, null back to its default; all others stay as they are."""
         consume_json()
-        changes = json_body()
-        if not isinstance(changes, dict):
-            raise InvalidInput("body", changes, "must be a JSON object")
-        for field in changes.keys() - JOB_FIELDS:
-            raise InvalidInput(field, changes[field], "is no field of a job")
-        if changes.get("name", name) != name:
-            raise InvalidInput("name", changes["name"], "a job cannot be renamed")
+        changes = check_fields(json_body(), name)
         self.backend.call(ChangeJob(name, partial(self._changed, changes)))
         return nothing()
 
     def _changed(self, changes: dict[str, Any], job: Job, state: JobState) -> tuple[Job, Counters]:
         """Return a job and its counters with some fields changed; the engine calls this with what is there then."""
-        document = json.loads(render_job(JobView(job, state, job.schedule), 3)) | {"async": job.is_async}
-        if job.epsilon is not None:
-            document["epsilon"] = job.epsilon
-        if changes.get("schedule") is not None:
-            document.pop("parents", None)
-        elif changes.get("parents") is not None:
-            document.pop("schedule", None)
-            document.pop("scheduleTimeZone", None)
-        for field, value in changes.items():
-            if value is None:
-                document.pop(field, None)
-            else:
-                document[field] = value
-        if "schedule" not in document and "parents" not in document:
-            raise InvalidInput("schedule", None, "a job needs a schedule or parents")
-        read = read_job(document, 3, self.settings.defaults, self.backend.now(), every_field=True)
-        return replace(read.job, extra=job.extra), read.counters
+        return changed_job(changes, job, state, self.settings.defaults, self.backend.now())
 
     def why_job(self, name: str) -> ResponseReturnValue:
         """Say when a job runs next, and what its runs wait for."""

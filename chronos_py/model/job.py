@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from chronos_py.clock import Millis
+from chronos_py.model.replacing import replacer
 
 
 class CatchUp(StrEnum):
@@ -236,6 +237,9 @@ class JobState:
     edges: tuple[Edge, ...] = ()
     elements_processed: int = 0
     taken_over: Millis = 0
+
+
+replace_state = replacer(JobState)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from chronos_py.clock import Millis
 from chronos_py.model.immediate import TASK_PREFIX, Immediate
 from chronos_py.model.job import Container, Fetch
+from chronos_py.model.replacing import replacer
 from chronos_py.model.resources import Resources
 
 
@@ -174,6 +175,9 @@ class Run:
     def on_agent(self) -> bool:
         """Tell whether a task of this run may exist outside."""
         return self.phase in (Phase.LAUNCHING, Phase.RUNNING)
+
+
+replace_run = replacer(Run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,6 +254,9 @@ class Admission:
         entry = self.book.owner(run)
         if entry is not None and run.id in self.book.queue:
             self.book.push(entry, run)
+        elif run.on_agent:
+            self.book.hold(run, anew=True)
+            self.book.unplaced = True
 
     def purge(self, now: Millis) -> int:
         """Drop all queued runs and waiting retries, but those of immediate jobs; return how many."""

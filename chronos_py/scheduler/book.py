@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from chronos_py.model.messages import Change, Delete, Effect, Put
 from chronos_py.model.notice import own_body
 from chronos_py.model.pools import ResourceOrder
 from chronos_py.model.resources import Resources
-from chronos_py.model.run import Phase, Run
+from chronos_py.model.run import Phase, Run, replace_run
 from chronos_py.model.view import JobView
 from chronos_py.scheduler.graph import JobGraph
 from chronos_py.scheduler.health import Health, HealthPolicy
@@ -373,7 +373,7 @@ class Book:
 
     def update_run(self, run: Run, **changes: Any) -> Run:
         """Change a run's fields; return the new run."""
-        new = replace(run, **changes)
+        new = replace_run(run, **changes)
         entry = self.owner(run)
         if entry and new.phase is not run.phase:
             entry.phases[run.phase] -= 1

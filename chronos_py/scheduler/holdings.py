@@ -33,14 +33,17 @@ class _Held:
     need: Resources
     quotas: tuple[str, ...]
     preemptible: bool
+    priority: int
 
 
 class Holdings:
-    """Owned by the book. `use` is by quota, `preemptible` the runs that may be stopped, by agent."""
+    """Owned by the book. `use` is by quota, `preemptible` the runs that may be stopped, by agent; `levels` counts those
+    by priority."""
 
     def __init__(self) -> None:
         self.use: dict[str, Use] = {}
         self.preemptible: dict[str, set[int]] = {}
+        self.levels: dict[int, int] = {}
         self._held: dict[int, _Held] = {}
         self._spots: dict[tuple[str, str], Counter[str]] = {}  # by job and attribute: runs by value
 
@@ -59,7 +62,7 @@ class Holdings:
         """Note what a run holds that is on an agent now."""
         if run.id in self._held or not (run.spots or shape.quotas or preemptible):
             return
-        held = _Held(run.job, run.agent_id, run.spots, shape.need, shape.quotas, preemptible)
+        held = _Held(run.job, run.agent_id, run.spots, shape.need, shape.quotas, preemptible, run.priority)
         self._held[run.id] = held
         for attribute, value in held.spots:
             self._spots.setdefault((held.job, attribute), Counter())[value] += 1
@@ -68,6 +71,7 @@ class Holdings:
             use.held, use.running = use.held + held.need, use.running + 1
         if preemptible:
             self.preemptible.setdefault(held.agent, set()).add(run.id)
+            self.levels[held.priority] = self.levels.get(held.priority, 0) + 1
 
     def release(self, run: int) -> bool:
         """Note that a run holds nothing any more; tell whether that may matter to those that wait."""
@@ -89,6 +93,9 @@ class Holdings:
             there.discard(run)
             if not there:
                 del self.preemptible[held.agent]
+            self.levels[held.priority] -= 1
+            if not self.levels[held.priority]:
+                del self.levels[held.priority]
         return bool(held.spots or held.quotas)
 
     def copy_use(self, names: Iterable[str]) -> dict[str, Use]:

@@ -27,7 +27,7 @@ from typing import Any
 
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import AttemptRecord, RunRecord, exit_reason
-from chronos_py.model.job import JobState, OnUncertain, Token
+from chronos_py.model.job import JobState, OnUncertain, Token, replace_state
 from chronos_py.model.messages import Acknowledge, Kill, StatusUpdate
 from chronos_py.model.notice import disabled_body, failed_body, own_body
 from chronos_py.model.run import PREEMPTED, Ended, Outcome, Phase, Run, TaskState, Trigger
@@ -70,7 +70,7 @@ _OUTCOMES = {
 
 def counted_success(state: JobState, now: Millis) -> JobState:
     """Return a job's state after one more success, with a run or without."""
-    return replace(
+    return replace_state(
         state,
         success_count=state.success_count + 1,
         errors_since_last_success=0,
@@ -454,7 +454,9 @@ class Lifecycle:
             self.book.tell("recovered", entry, now, own_body(now, text))
         self.book.put_state(
             entry,
-            replace(counted_success(state, now), elements_processed=state.elements_processed + run.elements_processed),
+            replace_state(
+                counted_success(state, now), elements_processed=state.elements_processed + run.elements_processed
+            ),
         )
         self._release_children(entry, run, now)
 
@@ -464,7 +466,7 @@ class Lifecycle:
 
     def _count_failure(self, entry: Entry, run: Run, now: Millis, reason: str) -> None:
         before = state = entry.state  # notices show the job as it was before, as Chronos's do
-        state = replace(
+        state = replace_state(
             state,
             error_count=state.error_count + 1,
             errors_since_last_success=state.errors_since_last_success + 1,

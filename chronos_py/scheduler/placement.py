@@ -39,6 +39,7 @@ from chronos_py.scheduler.holdings import Holdings
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.quotas import Excess, Gate
 
+NOTHING = Resources()
 GPU_STEP = 2.0  # added to the share in use, which is at most 1
 LEAVING_STEP = 4.0
 SUSPECT_STEP = 8.0
@@ -119,12 +120,11 @@ class _Agent:
         self.place = place
         self.host = offer.host
         self.attributes = offer.attributes
-        self.cpus = self.mem = self.disk = self.gpus = self.ports = 0
-        self.per_cpu = self.per_mem = self.per_disk = 0.0
+        room = offer.resources
+        self.cpus, self.mem, self.disk, self.gpus, self.ports = room.cpus, room.mem, room.disk, room.gpus, room.ports
         self.total = offer.total
         self.step = step
         self.floor = 0.0  # the share of GPUs in use
-        self.share = 0.0
 
     def add(self, room: Resources) -> None:
         self.cpus += room.cpus
@@ -136,14 +136,16 @@ class _Agent:
     def settle(self) -> None:
         """Fix what the share is measured against; an unknown total means: as if the agent were empty."""
         total = self.total
-        if total == Resources():
+        if not (total.cpus or total.mem or total.disk or total.gpus or total.ports):
             total = self.total = Resources(self.cpus, self.mem, self.disk, self.gpus)
         self.per_cpu = 1 / total.cpus if total.cpus else 0.0
         self.per_mem = 1 / total.mem if total.mem else 0.0
         self.per_disk = 1 / total.disk if total.disk else 0.0
         if self.gpus or total.gpus:
             self.step += GPU_STEP
-        self.take_scarce(Resources())
+            self.take_scarce(NOTHING)
+        else:
+            self.take(NOTHING)
 
     def has_scarce(self, need: Resources) -> bool:
         return self.gpus >= need.gpus and self.ports >= need.ports
@@ -202,15 +204,17 @@ class Board:
                 step = LEAVING_STEP if offer.agent_id in leaving else 0.0
                 if offer.agent_id in suspect:
                     step += SUSPECT_STEP
-                agent = places[key] = _Agent(offer, Place(*key), step)
-            agent.add(offer.resources)
+                places[key] = _Agent(offer, Place(*key), step)
+            else:
+                agent.add(offer.resources)
         self._agents = list(places.values())
         self._down = down
-        for agent in self._agents:
+        order = self._order = list[Entry]()
+        for position, agent in enumerate(self._agents):
             agent.settle()
-        self._order = sorted(
-            (agent.share, position) for position, agent in enumerate(self._agents) if agent.id not in down
-        )
+            if agent.id not in down:
+                order.append((agent.share, position))
+        order.sort()
         self._holdings = holdings or Holdings()
         self._spots: dict[tuple[str, str], Counter[str]] = {}  # of this round: those of the holdings, and what came
         self._groups: dict[tuple[tuple[Constraint, ...], tuple[str, ...]], list[Entry]] = {}
@@ -382,7 +386,20 @@ class Board:
         counts: Counter[str] = Counter()
         several = len({agent.place.role for agent in self._agents}) > 1
         most = dict.fromkeys(KINDS, 0)
+        need, plain = shape.need, not (shape.constraints or shape.banned or shape.among or self._down or several)
+        lacks: Counter[tuple[bool, ...]] = Counter()
         for agent in self._agents:
+            if agent.id not in self._down:
+                for name, most_free in most.items():
+                    free = getattr(agent, name)
+                    if free > most_free:
+                        most[name] = free
+            if plain:  # by far the most frequent case
+                lacks[
+                    agent.cpus < need.cpus, agent.mem < need.mem, agent.disk < need.disk, agent.gpus < need.gpus,
+                    agent.ports < need.ports,
+                ] += 1  # fmt: skip
+                continue
             unmet = self._unmet(agent, shape)
             if agent.id in self._down:
                 counts["is down for maintenance"] += 1
@@ -397,8 +414,9 @@ class Board:
             else:
                 within = f" in role {agent.place.role or '*'}" if several else ""
                 counts[f"not enough {' and '.join(agent.lacking(shape.need))} free{within}"] += 1
-            for name in KINDS:
-                most[name] = max(most[name], getattr(agent, name))
+        for lack, count in lacks.items():
+            names = [name for name, lacking in zip(KINDS, lack, strict=True) if lacking]
+            counts[f"not enough {' and '.join(names)} free"] += count
         return Refusal(dict(counts), Resources(**most))
 
 

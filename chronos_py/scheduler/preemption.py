@@ -67,6 +67,8 @@ class Preemption:
         self.claims: dict[int, Claim] = {}
         self.wake: Millis | None = None
         self._stopped: deque[Millis] = deque()
+        self._pause = AGAIN
+        self._lowest = 0  # the lowest priority of a task that may be stopped
 
     def resume(self, before: Preemption) -> None:
         """Go on where another stood, whose book was read again from the store."""
@@ -96,7 +98,7 @@ class Preemption:
         """Have runs stopped by `stop` (a victim, the run that it makes room for). `busy` are agents on which tasks
         were launched a moment ago, so that nobody knows yet what they have free."""
         policy, queue = self.book.policy.preemption, self.book.queue
-        self.wake = None
+        timed, self.wake = self.wake is not None and self.wake <= now, None
         if not policy.after or not len(queue):
             self.claims.clear()
             return
@@ -105,13 +107,21 @@ class Preemption:
         if left <= 0:
             self._wake_at(self._stopped[0] + MINUTE)
             return
+        higher = self._higher()
+        if not higher:  # nobody could make room for any of them
+            if self.claims:
+                self._wake_at(now + AGAIN)
+            return
         agents = _Agents(self.book, loop, set(busy), self.claims.values(), now)
         hopeless = dict[Shape, int]()  # by shape: the highest priority that found no victims
         made = 0
         for count, (number, shape) in enumerate(queue.in_order(set()), 1):
-            if count > LOOKED or made >= CLAIMS or left <= 0:
+            if count > LOOKED or made >= CLAIMS or left <= 0 or not higher:
                 break
             run, refusal = self.book.runs[number], refusals.get(shape)
+            if run.priority <= self._lowest:
+                continue
+            higher -= 1
             if number in self.claims or refusal is None or refusal.cause is Cause.QUOTA or self.book.is_aside(number):
                 continue
             at = max(run.waits_from, run.created, run.not_before) + policy.after
@@ -126,7 +136,17 @@ class Preemption:
                 continue
             made, left = made + 1, left - len(choice.victims)
             self._claim(run, shape, choice, agents, now, stop)
-        self._wake_at(now + AGAIN)
+        idle = timed and not (made or self.claims or busy)  # nothing has happened, and nothing came of it
+        self._pause = min(2 * self._pause, MINUTE) if idle else AGAIN
+        self._wake_at(now + self._pause)
+
+    def _higher(self) -> int:
+        """Return how many waiting runs are of a higher priority than some task that may be stopped."""
+        lowest = min(self.book.holdings.levels, default=None)
+        if lowest is None:
+            return 0
+        self._lowest = lowest
+        return sum(count for level, count in self.book.queue.levels.items() if level > lowest)
 
     def _claim(
         self, run: Run, shape: Shape, choice: _Choice, agents: _Agents, now: Millis, stop: Callable[[Run, int], None]

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import RunRecord
-from chronos_py.model.job import CatchUp, Constraint, Job, JobState, Token
+from chronos_py.model.job import CatchUp, Constraint, Job, JobState, Token, replace_state
 from chronos_py.model.notice import exhausted_body, own_body
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Outcome, Phase, Run, Trigger
@@ -161,7 +161,7 @@ class Releaser:
         """Move the schedule's position behind due time number `last`."""
         state = entry.state
         left = None if state.remaining is None else max(0, state.remaining - repetitions)
-        self.book.put_state(entry, replace(state, next_index=last + 1, remaining=left, advanced=True))
+        self.book.put_state(entry, replace_state(state, next_index=last + 1, remaining=left, advanced=True))
 
     def _leave_out(
         self, entry: Entry, last: int, now: Millis, outcome: Outcome, reason: str, into: int | None = None
@@ -239,7 +239,7 @@ class Releaser:
             if child is None:
                 continue
             edges = dependencies.succeeded(child.state.edges, entry.job.name, token, rerun=rerun)
-            self.book.put_state(child, replace(child.state, edges=edges))
+            self.book.put_state(child, replace_state(child.state, edges=edges))
             self._release_by_parents(child, now)
 
     def parent_unsuccessful(self, entry: Entry, due: Millis) -> None:
@@ -249,7 +249,7 @@ class Releaser:
             if child is not None:
                 edges = dependencies.unsuccessful(child.state.edges, entry.job.name, due)
                 if edges != child.state.edges:
-                    self.book.put_state(child, replace(child.state, edges=edges))
+                    self.book.put_state(child, replace_state(child.state, edges=edges))
 
     def _release_by_parents(self, entry: Entry, now: Millis) -> None:
         if entry.job.name in self.book.aside:
@@ -257,7 +257,7 @@ class Releaser:
         while not self.blocked(entry):
             edges, tokens = dependencies.released(entry.state.edges)
             if edges != entry.state.edges:
-                self.book.put_state(entry, replace(entry.state, edges=edges))
+                self.book.put_state(entry, replace_state(entry.state, edges=edges))
             if not tokens:
                 return
             if entry.job.disabled:
@@ -329,12 +329,12 @@ class Releaser:
         """Return a time for the run's task ids that no other run of the job has: the due time, where that is free."""
         state = entry.state
         if trigger is Trigger.SCHEDULE and due > state.last_scheduled_id and due != state.last_other_id:
-            self.book.put_state(entry, replace(state, last_scheduled_id=due))
+            self.book.put_state(entry, replace_state(state, last_scheduled_id=due))
             return due
         stamp = max(now, state.last_scheduled_id + 1, state.last_other_id + 1)
         while self._is_due_time(entry, stamp):
             stamp += 1
-        self.book.put_state(entry, replace(state, last_other_id=stamp))
+        self.book.put_state(entry, replace_state(state, last_other_id=stamp))
         return stamp
 
     @staticmethod

@@ -46,6 +46,7 @@ from chronos_py.model.statistics import Group, StatisticsQuery, recount
 from chronos_py.model.tally import Tally
 from chronos_py.model.view import JobView, View
 from chronos_py.persistence.base import RunQuery
+from chronos_py.scheduler.book import Policy
 from chronos_py.scheduler.schedule import parse_schedule
 from tests.fakes import NEW_YEAR
 
@@ -118,6 +119,7 @@ class FakeBackend:
         self.agents: list[AgentCapacity] = []
         self.held: list[Offer] = []
         self.subscriptions: list[FakeSubscription] = []
+        self.policy = Policy()
 
     def call(self, request: Request, timeout: float = 30.0) -> Any:
         if self.failing is not None:

@@ -187,3 +187,14 @@ def test_failures_of_any_job_count():
     on_a = [name for name in names if bench.launched(name)[0].agent == "a"]
     assert len(on_a) == 5
     assert bench.service.health()["avoidedAgents"][0]["agent"] == "a"
+
+
+def test_holdings_count_by_priority_who_may_be_stopped():
+    holdings, shape = Holdings(), Shape(NEED)
+    for number, preemptible in ((1, True), (2, True), (3, False)):
+        holdings.take(running(number, "r1"), shape, preemptible=preemptible)
+    assert holdings.levels == {0: 2}
+    holdings.release(1)
+    assert holdings.levels == {0: 1}
+    holdings.release(2)
+    assert holdings.levels == {}

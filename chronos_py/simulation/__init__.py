@@ -1,0 +1,1 @@
+"""Virtual time: the engine itself, with virtual agents, run times from history and seeded failures."""
