@@ -153,6 +153,17 @@ class ZooKeeperEnsemble:
         """Return what a server has printed."""
         return self._log(index).read_text(errors="replace")
 
+    def folders(self) -> list[Path]:
+        """Return where the servers keep their data."""
+        return [self._folder / str(index) for index in range(self.size)]
+
+    def leader(self) -> int:
+        """Return which server leads the others; only one that runs can. Raises ZooKeeperError when none does."""
+        for index, port in enumerate(self.ports):
+            if b"Mode: leader" in _status(port):
+                return index
+        raise ZooKeeperError("no server leads")
+
     def close(self) -> None:
         for index in range(self.size):
             self.resume(index)
