@@ -144,10 +144,14 @@ class ZooKeeperEnsemble:
         """Return once more than half of the servers serve. Raises ZooKeeperError."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if sum(b"Mode:" in _status(port) for port in self.ports) > self.size // 2:
+            if self.serving() > self.size // 2:
                 return
             time.sleep(0.05)
         raise ZooKeeperError("\n".join(f"server {index}:\n{self.log(index)[-1500:]}" for index in range(self.size)))
+
+    def serving(self) -> int:
+        """Return how many servers serve."""
+        return sum(b"Mode:" in _status(port) for port in self.ports)
 
     def log(self, index: int) -> str:
         """Return what a server has printed."""
