@@ -56,7 +56,11 @@ class DueWork:
             name, first = f"{self.folder.name}-{number}", begin + number * PERIOD_MS // self._count
             start = datetime.fromtimestamp(first / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             line = "$CHRONOS_JOB_RUN_TIME $CHRONOS_JOB_RUN_ATTEMPT $(date +%s%3N)"
-            job = {"name": name, "command": f"echo {line} >> {self.folder / name}", "schedule": f"R/{start}/PT1S"}
+            job: dict[str, Any] = {
+                "name": name,
+                "command": f"echo {line} >> {self.folder / name}",
+                "schedule": f"R/{start}/PT1S",
+            }
             job |= {"catchUp": "all", "concurrent": True, "retries": 0, "cpus": 0.1, "mem": 32, "disk": 16}
             server.post_job(job)
             self.first[name] = first

@@ -1,4 +1,4 @@
-"""What is done to a group of three nodes, and what must hold afterwards: with tasks on the nodes themselves, and on Mesos.
+"""What is done to a group of three nodes, and what must hold then: with tasks on the nodes themselves, and on Mesos.
 
 All the time jobs are due twice a second, and a client asks and changes something on every node. In the end the tasks'
 own files, the ledger, the counters, ZooKeeper's logs and what the client was told all have to agree.

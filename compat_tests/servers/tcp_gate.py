@@ -1,9 +1,9 @@
 """A place on the way to other servers where everything that passes can be held up, as when a network is cut.
 
-    with TcpGate([2181, 2182]) as gate:
-        ...  # gate.ports: where to connect instead, in the same order
-        gate.shut()  # nothing passes, and nobody is told
-        gate.open()  # what was held goes on, as what TCP repeats after a cut
+with TcpGate([2181, 2182]) as gate:
+    ...  # gate.ports: where to connect instead, in the same order
+    gate.shut()  # nothing passes, and nobody is told
+    gate.open()  # what was held goes on, as what TCP repeats after a cut
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def _transaction(data: bytes) -> Iterator[Write]:
 
 
 def _parts(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield kind and content of each part of a request that is done as a whole; one that was refused has errors only."""
+    """Yield kind and content of the parts of a request that is done as a whole; a refused one has errors only."""
     (count,), at = NUMBER.unpack_from(body), NUMBER.size
     for _ in range(count):
         (kind,) = NUMBER.unpack_from(body, at)
