@@ -7,7 +7,7 @@ import sys
 
 import structlog
 
-from benchmarks import mesos, placing, running, serving, statistics, waiting, zookeeper
+from benchmarks import failover, mesos, placing, running, serving, statistics, waiting, zookeeper
 
 MODULES = {
     "placing": placing,
@@ -17,6 +17,7 @@ MODULES = {
     "statistics": statistics,
     "mesos": mesos,
     "zookeeper": zookeeper,
+    "failover": failover,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +76,16 @@ class Trio:
 
         until(one_leads, "one node leads", seconds)
         return found[0]
+
+    def hand_over(self, leader: MortalServer) -> float:
+        """Tell a leader to stop; return how many seconds it took until another one led."""
+        others, began = self.others(leader), time.monotonic()
+        assert leader.process is not None
+        leader.process.terminate()
+        while not any(node.health().get("leading") for node in others):
+            assert time.monotonic() - began < 30, "nobody leads"
+            time.sleep(0.005)
+        return time.monotonic() - began
 
     def wait_until_whole(self) -> MortalServer:
         """Return the leader once every node is ready, and the leader reaches all machines."""
