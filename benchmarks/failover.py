@@ -1,5 +1,5 @@
-"""How long nobody leads: a leader of three nodes is killed, or stops, on three ZooKeeper servers; jobs are due twice a second.
-Real processes, tasks on the nodes' own machines, sessions of 4 seconds."""
+"""How long nobody leads: a leader of three nodes is killed, or stops, on three ZooKeeper servers; jobs are due
+twice a second. Real processes, tasks on the nodes' own machines, sessions of 4 seconds."""
 
 from __future__ import annotations
 

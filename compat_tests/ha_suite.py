@@ -27,13 +27,17 @@ FROZEN_S = 30
 def under_load(trio: Trio, name: str) -> Iterator[DueWork]:
     """Have work done and questions asked meanwhile; check both in the end, when all nodes are there."""
     work = DueWork(trio.folder / name)
-    work.begin(trio.nodes[0])
-    with HonestClient(trio.nodes) as client:
-        yield work
-    leader = trio.wait_until_whole()
-    work.finish(leader)
-    client.check(trio.nodes)
-    trio.check_writers()
+    try:
+        work.begin(trio.nodes[0])
+        with HonestClient(trio.nodes) as client:
+            yield work
+        leader = trio.wait_until_whole()
+        work.finish(leader)
+        client.check(trio.nodes)
+        trio.check_writers()
+    except BaseException:
+        trio.show_logs()
+        raise
 
 
 def recover(trio: Trio, work: DueWork, since: int) -> None:
@@ -81,10 +85,11 @@ def a_leader_is_frozen(trio: Trio) -> None:
         leader, at = trio.leader(), now_ms()
         epochs = len(trio.epochs())
         pids = trio.freeze(leader)
+        frozen = now_ms()
         try:
-            took = work.wait_for_start(at)
+            took = work.wait_for_start(frozen)
             successor = trio.leader(*trio.others(leader))
-            time.sleep(max(0.0, at / 1000 + FROZEN_S - time.time()))  # how long it is frozen is what is tested
+            time.sleep(max(0.0, frozen / 1000 + FROZEN_S - time.time()))  # how long it is frozen is what is tested
         finally:
             trio.thaw(pids)
         until(lambda: leader.health().get("election", {}).get("role") == "follower", "it follows")

@@ -48,9 +48,13 @@ class Trio:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-        if error is not None:
-            for node in self.nodes:
-                print(f"--- {node.url}\n{node.log.read_text(errors='replace')[-LOG_TAIL:]}", file=sys.stderr)
+
+    def show_logs(self) -> None:
+        """Print what may explain a failure."""
+        for node in self.nodes:
+            print(f"--- {node.url}\n{node.log.read_text(errors='replace')[-LOG_TAIL:]}", file=sys.stderr)
+        for index in range(self.zookeeper.size):
+            print(f"--- ZooKeeper {index}\n{self.zookeeper.log(index)[-LOG_TAIL:]}", file=sys.stderr)
 
     def _node(self, number: int) -> MortalServer:
         folder = self.folder / f"node{number}"
