@@ -47,36 +47,42 @@ def recover(trio: Trio, work: DueWork, since: int) -> None:
     work.excuse(since)
 
 
+def share() -> float:
+    """Return how many processes there are for each core, 1 at least: what is promised is promised of a machine that
+    has time for it, and everything takes so many times as long on one that has not."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def leaders_are_killed(trio: Trio, times: int) -> None:
-    """`times` is how often if the environment does not say. Prints how long it took; one in six may take longer than
-    it should, for the machine has other work too."""
+    """`times` is how often if the environment does not say. Prints how long it took."""
     times = int(os.environ.get(KILLS) or times)
-    took = []
+    took, slow = [], []
     with under_load(trio, "killed") as work:
         for _ in range(times):
             leader, at = trio.leader(), now_ms()
             leader.kill()
             took.append(work.wait_for_start(at))
+            if took[-1] > SESSION_MS + (FIRST_RUN_MS - SESSION_MS) * share():
+                slow.append((took[-1], share()))
             leader.start()
             recover(trio, work, at)
     print(f"failover after {times} kills: median {statistics.median(took):.0f} ms, worst {max(took)} ms; all: {took}")
-    assert sum(each > FIRST_RUN_MS for each in took) <= times // 6, took
+    assert not slow, slow
 
 
-def leaders_stop(trio: Trio, times: int = 6) -> None:
-    """The next one leads at once, not when clients let go, nor when a session ends; once at least as fast as is
-    promised, for how long another one takes to read the state is also the machine's matter."""
+def leaders_stop(trio: Trio, times: int = 3) -> None:
+    """The next one leads at once, not when clients let go, nor when a session ends."""
     took: list[float] = []
     with under_load(trio, "stopped") as work:
-        while len(took) < 2 or (min(took) > HAND_OVER_S and len(took) < times):
+        while len(took) < times:
             leader, at = trio.leader(), now_ms()
             took.append(trio.hand_over(leader))
             leader.stop()
             leader.start()
             recover(trio, work, at)
     print(f"graceful hand-over: {took} s")
-    assert min(took) <= HAND_OVER_S, took
-    assert max(took) < SESSION_MS / 1000, took
+    assert statistics.median(took) <= HAND_OVER_S * share(), (took, share())
+    assert max(took) < SESSION_MS / 1000 * share(), took
 
 
 def a_leader_is_frozen(trio: Trio) -> None:
