@@ -41,7 +41,7 @@ class ZooKeeperLeadership:
     """Takes part in the election below `path`, as `address`.
 
     `connect` makes a client that was not started; `acl` is for the nodes made here; `timeout` is the session's, in
-    seconds; `now` gives the time for `since`.
+    seconds; `now` gives the time for `since`, `monotonic` that by which a leader knows that it still is one.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class ZooKeeperLeadership:
         acl: Any = None,
         timeout: float = 10.0,
         now: Callable[[], Millis] | None = None,
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
         self._connect = connect
         self._path = path
@@ -60,6 +61,7 @@ class ZooKeeperLeadership:
         self._acl = acl
         self._timeout = timeout
         self._now = now or (lambda: time.time_ns() // 1_000_000)
+        self._monotonic = monotonic or time.monotonic
         self._elected: Callable[[], None] = lambda: None
         self._resigned: Callable[[str], None] = lambda reason: None
         self._lock = threading.RLock()  # never held while ZooKeeper is asked
@@ -88,7 +90,7 @@ class ZooKeeperLeadership:
 
     def is_leader(self) -> bool:
         """See Leadership. A process that was frozen does not believe itself, until it has asked ZooKeeper."""
-        return self._standing.role == "leader" and time.monotonic() < self._lease
+        return self._standing.role == "leader" and self._monotonic() < self._lease
 
     def standing(self) -> Standing:
         return self._standing
@@ -224,7 +226,7 @@ class ZooKeeperLeadership:
         """
         with self._lock:
             drops, prefix = self._drops, self._prefix
-        asked = time.monotonic()
+        asked = self._monotonic()
         session = client.client_id
         if session is None:
             return 0.0
