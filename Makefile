@@ -53,9 +53,8 @@ bench: install  ## measure; figures for docs/performance.md
 docs: install  ## check README.md and docs/
 	$(BIN)/python -m pytest tests/test_docs.py
 
-dist: install  ## wheels of chronos-py and http-parser that can be carried elsewhere, in dist/
-	rm -rf build http-parser/build
-	CHRONOS_PY_PORTABLE=1 $(BIN)/python -m pip wheel --no-deps --wheel-dir dist . ./http-parser
+dist: install  ## wheels and sources that can be carried elsewhere, in dist/
+	$(BIN)/python -m scripts.dist
 
 clean:  ## remove what was built, not .venv and not DATA_DIR
 	rm -rf build dist *.egg-info http-parser/build http-parser/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

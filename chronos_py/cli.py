@@ -11,6 +11,7 @@ import click
 from chronos_py import __version__
 from chronos_py.config import FLAGS, BadSetting, Flag, settle
 from chronos_py.scheduler.quotas import BadQuotas, parse_quotas
+from chronos_py.transfer.commands import COMMANDS
 
 BAD_USAGE = 2
 
@@ -112,6 +113,21 @@ def executor(words: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what a shell needs to complete commands and flags: `eval "$(chronos-py completion bash)"`."""
+    from click.shell_completion import get_completion_class
+
+    maker = get_completion_class(shell)
+    assert maker is not None  # for the shells above, click has one
+    click.echo(maker(main, {}, "chronos-py", "_CHRONOS_PY_COMPLETE").source())
+
+
+@main.command()
 def version() -> None:
     """Print the version."""
     click.echo(__version__)
+
+
+for command in COMMANDS:
+    main.add_command(command)

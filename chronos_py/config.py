@@ -1,7 +1,7 @@
 """The server's options: every flag of Chronos by its own name, and ours. One table makes flags, variables and docs.
 
-A value comes from, in this order: the command line, the environment (CHRONOS_<FLAG>, and three older names), a folder
-with one file a flag (`--config_dir`, as Debian's packages of Chronos have it), the default.
+A value comes from, in this order: the command line, the environment (CHRONOS_<FLAG>, and three older names), a file
+(`--config`, TOML), a folder with one file a flag (`--config_dir`), the default.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from chronos_py.errors import ChronosError
+from chronos_py.flagfiles import BadFile, Given, read_folder, read_toml
 from chronos_py.zookeeper import ZooKeeperAddress, clean_path, parse_hosts
 
 Kind = Literal["text", "int", "float", "flag"]
@@ -166,6 +168,7 @@ FLAGS: tuple[Flag, ...] = (
     _idle("log_config", "text", "", "until 2.1; see log_format and log_level"),
     _idle("assets_path", "text", "", "files of the web UI"),
     _ours("data_dir", "text", "chronos-data", "folder for state, history and sandboxes"),
+    _ours("config", "text", "", "file of settings in TOML, each under its flag's name: http_port = 4400"),
     _ours("config_dir", "text", "", "folder with a file for each flag, named like it"),
     _ours("zk_tls", "flag", False, "speak TLS with ZooKeeper"),
     _ours("zk_ca_file", "text", "", "PEM file of the authorities behind ZooKeeper's certificates; "
@@ -339,10 +342,7 @@ def parse_attributes(text: str) -> dict[str, str]:
 def settle(command_line: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Settings:
     """Put all sources together and check them. Raises BadSetting, naming flag and value."""
     environment = os.environ if environment is None else environment
-    given: dict[str, tuple[Any, str]] = {}  # name -> value, source
-    folder = command_line.get("config_dir") or environment.get("CHRONOS_CONFIG_DIR")
-    if folder:
-        given |= _from_folder(Path(str(folder)))
+    given = _from_files(command_line, environment)
     for flag in FLAGS:
         for variable in flag.variables:
             if variable in environment:
@@ -356,23 +356,20 @@ def settle(command_line: Mapping[str, Any], environment: Mapping[str, str] | Non
     return settings
 
 
-def _from_folder(folder: Path) -> dict[str, tuple[Any, str]]:
-    """Read a folder of files named like flags; a `?` before the name, or an empty file, says that a flag is on."""
-    if not folder.is_dir():
-        raise BadSetting("config_dir", folder, "is no folder")
-    found: dict[str, tuple[Any, str]] = {}
-    for file in sorted(folder.iterdir()):
-        if file.name.startswith(".") or not file.is_file():
-            continue
-        name = file.name.removeprefix("?")
-        if name not in BY_NAME:
-            raise BadSetting("config_dir", file, "there is no flag of this name")
-        try:
-            text = file.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadSetting("config_dir", file, f"cannot be read: {error}") from None
-        found[name] = text or (True if BY_NAME[name].kind == "flag" else text), str(file)
-    return found
+def _from_files(command_line: Mapping[str, Any], environment: Mapping[str, str]) -> Given:
+    def named(flag: str) -> Path | None:
+        name = command_line.get(flag) or environment.get(f"CHRONOS_{flag.upper()}")
+        return Path(str(name)) if name else None
+
+    folder, file = named("config_dir"), named("config")
+    try:
+        given = read_folder(folder, {flag.name: flag.kind == "flag" for flag in FLAGS}) if folder else {}
+    except BadFile as error:
+        raise BadSetting("config_dir", error.what, error.reason) from None
+    try:
+        return given | (read_toml(file, BY_NAME) if file else {})
+    except BadFile as error:
+        raise BadSetting("config", error.what, error.reason) from None
 
 
 def _converted(flag: Flag, value: Any, source: str) -> Any:
@@ -415,6 +412,8 @@ def _check(settings: Settings) -> None:
 
     if settings.master != "local" and not _MASTER.fullmatch(settings.master):
         raise refuse("master", "must be local, host:port, https://host:port, or zk://host:port,.../path")
+    if settings.master != "local" and not all(map(find_spec, ("httptools", "pymesos"))):
+        raise refuse("master", "needs what chronos-py[mesos] installs")
     if not all(_ROLE.fullmatch(role) for role in settings.roles) or len(set(settings.roles)) != len(settings.roles):
         raise refuse("mesos_role", "must be roles, each once, with commas between them")
     if settings.mesos_authentication_secret_file and not settings.mesos_authentication_principal:

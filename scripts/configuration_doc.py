@@ -1,13 +1,20 @@
-"""Write docs/configuration.md from the table of flags: `python -m scripts.configuration_doc`."""
+"""Write docs/configuration.md and packaging/chronos.toml from the table of flags.
+
+Usage: `python -m scripts.configuration_doc`
+"""
 
 from __future__ import annotations
 
+import json
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
 from chronos_py.config import FLAGS, Flag
 
-PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "configuration.md"
+SAMPLE = ROOT / "packaging" / "chronos.toml"
 
 INTRODUCTION = """\
 # Configuration
@@ -18,9 +25,11 @@ this order:
 1. the command line: `--http_port 4400`. Flags that are on or off take no value: `--examples`;
 2. the environment: `CHRONOS_` and the flag's name in capitals, `CHRONOS_HTTP_PORT=4400`, `CHRONOS_EXAMPLES=true`. The
    three older names in the tables below work as well;
-3. a folder with one file for each flag, named like it, `--config_dir /etc/chronos/conf`: the file `http_port` holds
+3. a file in TOML, `--config /etc/chronos.toml`: `http_port = 4400`, `examples = true`. `packaging/chronos.toml` is a
+   sample that has them all;
+4. a folder with one file for each flag, named like it, `--config_dir /etc/chronos/conf`: the file `http_port` holds
    `4400`. An empty file turns a flag on, also with a `?` before its name;
-4. the default.
+5. the default.
 
 Settings are read once, at the start. A value that cannot be used stops the start with exit code 2 and a sentence that
 names flag, value and where it came from; so does an unknown flag. Chronos's short letters changed between its versions;
@@ -72,5 +81,25 @@ def document() -> str:
     return "\n".join(parts)
 
 
+SAMPLES_HEAD = """\
+# Settings of `chronos-py serve --config <this file>`. What is given on the command line, or in the environment, wins.
+# Each line that is commented out shows the default, or an empty text where there is none.
+"""
+
+
+def sample() -> str:
+    """Return the sample file: every flag that has an effect, commented out, with what it means."""
+    parts = [SAMPLES_HEAD]
+    for flag in FLAGS:
+        if flag.use == "used" and flag.name not in ("config", "config_dir"):
+            text = flag.text + (f"; in {flag.unit}" if flag.unit else "")
+            text += f" ({', '.join(flag.choices)})" if flag.choices else ""
+            default = "" if flag.default is None else flag.default
+            parts.append("\n".join(textwrap.wrap(text, 110, initial_indent="# ", subsequent_indent="# ")))
+            parts.append(f"#{flag.name} = {json.dumps(default)}\n")
+    return "\n".join(parts)
+
+
 if __name__ == "__main__":
     PAGE.write_text(document(), "utf-8")
+    SAMPLE.write_text(sample(), "utf-8")

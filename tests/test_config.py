@@ -9,7 +9,7 @@ import pytest
 
 import chronos_py
 from chronos_py.config import FLAGS, BadSetting, Flag, settle
-from scripts.configuration_doc import PAGE, document
+from scripts.configuration_doc import PAGE, SAMPLE, document, sample
 
 CHRONOS_24 = """\
 master user failover_timeout schedule_horizon task_epsilon leader_max_idle_time cluster_name hostname webui_url zk_hosts
@@ -49,7 +49,7 @@ def test_each_flag_that_claims_an_effect_is_read_and_nothing_else_is():
     package = Path(chronos_py.__file__).parent
     text = "".join((package / name).read_text("utf-8") for name in ("app.py", "serving.py", "config.py"))
     read = set(re.findall(r"\b(?:settings|self)\.(?:settings\.)?([a-z_]+)", text))
-    read |= set(re.findall(r"""self\.values\["([a-z_]+)"\]""", text)) | {"config_dir"}
+    read |= set(re.findall(r"""self\.values\["([a-z_]+)"\]""", text)) | {"config_dir", "config"}
     assert {flag.name for flag in FLAGS if flag.use == "used"} <= read
     assert not {flag.name for flag in FLAGS if flag.use == "idle"} & read
 
@@ -275,3 +275,59 @@ def test_the_server_finds_itself(address: str, own: str):
 
 def test_the_page_about_configuration_is_up_to_date():
     assert PAGE.read_text("utf-8") == document(), "run: python -m scripts.configuration_doc"
+
+
+def test_the_sample_file_is_made_from_the_table():
+    assert SAMPLE.read_text("utf-8") == sample(), "run: python -m scripts.configuration_doc"
+
+
+def test_the_sample_file_says_what_holds_without_it(tmp_path):
+    """An empty text is no credentials that could be meant, and so refused: all else may be uncommented as it stands."""
+    lines = [line.removeprefix("#") for line in sample().splitlines() if not line.startswith("# ")]
+    text = "\n".join(line for line in lines if not line.startswith("http_credentials"))
+    file = tmp_path / "chronos.toml"
+    file.write_text(text)
+    settings = settle({"config": str(file)}, {})
+    assert dict(settings.values) == {**settle({}, {}).values, "config": str(file)}
+    assert len(settings.sources) > 60
+
+
+def test_flags_win_over_the_environment_and_that_over_files(tmp_path):
+    file, folder = tmp_path / "chronos.toml", tmp_path / "conf"
+    folder.mkdir()
+    (folder / "http_port").write_text("1")
+    (folder / "zk_timeout").write_text("2000")
+    file.write_text('http_port = 2\nexamples = true\nmesos_task_cpu = 0.5\n[quotas."channel=news"]\ncpus = 3\n')
+    given = {"config": str(file), "config_dir": str(folder)}
+    settings = settle(given, {})
+    assert (settings.http_port, settings.zk_timeout, settings.examples, settings.mesos_task_cpu) == (2, 2000, True, 0.5)
+    assert settings.quotas_text == '{"channel=news": {"cpus": 3}}'
+    assert settings.sources["http_port"] == str(file)
+    environment = {"CHRONOS_HTTP_PORT": "3", "CHRONOS_CONFIG": str(file)}
+    assert settle({}, environment).http_port == 3
+    assert settle({"http_port": 4}, environment).http_port == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("http_prot = 1", "http_prot"),
+        ("http_port = [1]", r"http_port.*\[1\]"),
+        ("http_port = ", "TOML"),
+        ("http_port = 99999", "http_port 99999.*chronos.toml"),
+        ("http_port = 1\nhttp_port = 2", "TOML"),
+        ('config = "x"', "config.*not in a file"),
+        ("quotas = 1979-05-27", "quotas"),
+        ("[quotas.a]\ncpus = 1979-05-27", "quotas"),
+    ],
+)
+def test_a_file_of_settings_that_cannot_be_used(tmp_path, text, message):
+    file = tmp_path / "chronos.toml"
+    file.write_text(text)
+    with pytest.raises(BadSetting, match=message):
+        settle({"config": str(file)}, {})
+
+
+def test_a_file_of_settings_that_is_not_there(tmp_path):
+    with pytest.raises(BadSetting, match=r"config .*chronos\.toml"):
+        settle({"config": str(tmp_path / "chronos.toml")}, {})

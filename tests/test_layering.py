@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "chronos_py"
 
 ORDER = """
-errors < clock | zookeeper < config | logs < model < executor
+errors < clock | zookeeper | flagfiles < config | logs < model < executor
 < scheduler | persistence | drivers | notify | election | metrics | inbox | feed | durations
-< loading < service < api | ui | examples < app < serving | doctor < cli < __main__
+< loading < service < api | ui | examples < app < serving | doctor | transfer < cli < __main__
 """
 LEVELS = {part.strip(): level for level, parts in enumerate(ORDER.split("<")) for part in parts.split("|")}
 
