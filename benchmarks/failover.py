@@ -47,9 +47,8 @@ def _often(trio: Trio, work: DueWork, go: Callable[[Trio, DueWork, MortalServer]
 
 
 def _killed(trio: Trio, work: DueWork, leader: MortalServer) -> float:
-    at = now_ms()
     leader.kill()
-    return work.wait_for_start(at)
+    return work.wait_for_start(now_ms())
 
 
 def _stopped(trio: Trio, work: DueWork, leader: MortalServer) -> float:
