@@ -32,11 +32,11 @@ def trio(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
 
 
 def test_leaders_are_killed(trio: Trio):
-    ha_suite.leaders_are_killed(trio, 2)
+    ha_suite.leaders_are_killed(trio, 1)
 
 
 def test_leaders_stop(trio: Trio):
-    ha_suite.leaders_stop(trio)
+    ha_suite.leaders_stop(trio, 1)
 
 
 def test_a_leader_is_frozen(trio: Trio):
