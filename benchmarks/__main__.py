@@ -7,13 +7,14 @@ import sys
 
 import structlog
 
-from benchmarks import failover, mesos, placing, running, serving, statistics, waiting, zookeeper
+from benchmarks import failover, immediate, mesos, placing, running, serving, statistics, waiting, zookeeper
 
 MODULES = {
     "placing": placing,
     "waiting": waiting,
     "running": running,
     "serving": serving,
+    "immediate": immediate,
     "statistics": statistics,
     "mesos": mesos,
     "zookeeper": zookeeper,

@@ -88,6 +88,7 @@ def policy_of(settings: Settings) -> Policy:
         forgiveness=settings.avoid_failed_agents_for * 1000,
         quotas=parse_quotas(settings.quotas_text),
         preemption=PreemptionPolicy(int(settings.preemption_after * 1000), settings.preemptions_per_minute),
+        immediate_limit=settings.immediate_limit,
         health=HealthPolicy(settings.suspect_agent_after, settings.suspect_agent_for * 1000),
     )
 
@@ -263,6 +264,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
             history_limit=settings.job_history_limit,
             compression=settings.http_compression and not settings.disable_http_compression,
             ageing=settings.priority_ageing * 1000,
+            retention=settings.immediate_retention,
             followers=max(1, settings.http_threads // 3),
             stopping=stopping,
         ),

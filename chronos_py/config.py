@@ -225,6 +225,10 @@ FLAGS: tuple[Flag, ...] = (
     _ours("preemption_after", "float", 0.0, "after how long a wait room is made for a run, by stopping runs of lower "
           "priority whose jobs are preemptible; 0: never", unit="s", lowest=0, highest=10**9),
     _ours("preemptions_per_minute", "int", 60, "runs that may be stopped for that in a minute", lowest=1),
+    _ours("immediate_retention", "float", 3600.0, "how long results of immediate jobs are kept that name no retention",
+          unit="s", lowest=0, highest=10**9),
+    _ours("immediate_limit", "int", 500_000, "immediate jobs that may be known at once, kept results included; more "
+          "are answered 503", lowest=1, highest=10**8),
 )  # fmt: skip
 BY_NAME: Mapping[str, Flag] = {flag.name: flag for flag in FLAGS}
 

@@ -6,6 +6,7 @@
      |   |   +- UnusableSchedule  Chronos would have taken it
      |   +- InvalidName           the job's name breaks the dialect's rule
      |   +- BadDocument           a document that Chronos could not make a job of at all
+     |   +- IdInUse               an immediate job of that id has another content
      +- BadRecord                 a stored record cannot be read, or a value cannot be stored (persistence/codec.py)
      +- UnknownJob, UnknownRun, UnknownTask
      +- GraphError                the job graph would not be right any more
@@ -61,6 +62,13 @@ class InvalidName(InvalidInput):
 
 class BadDocument(InvalidInput):
     """A document of the wrong shape: Chronos answered those with an internal error, not with a refusal."""
+
+
+class IdInUse(InvalidInput):
+    """An id that was given before, for something else."""
+
+    def __init__(self, field: str, value: str) -> None:
+        super().__init__(field, value, "is in use by an immediate job with another content")
 
 
 class UnknownJob(ChronosError):

@@ -418,7 +418,7 @@ class Service:
         self._after_commit(turn)
         self._stale = ()
         self._leading, self._problem, self.view.leader = True, "", True
-        log.info("leading", epoch=self._epoch, jobs=len(snapshot.jobs), runs=len(snapshot.runs))
+        log.info("leading", epoch=self._epoch, jobs=len(snapshot.jobs), runs=len(engine.book.runs))
         if not self._driver_started:
             self._driver_started = True
             self.driver.start(self.post, framework_id)
@@ -517,6 +517,8 @@ class Service:
     def _publish_all(self, quarantined: list[Any]) -> None:
         jobs = {name: entry.view() for name, entry in self._engine.book.jobs.items()}
         view = View(jobs=jobs, runs=dict(self._engine.book.runs), quarantined=quarantined)
+        for run in sorted((*view.runs.values(), *self._engine.book.kept.values()), key=lambda run: run.id):
+            view.immediate.put(run)
         view.waiting = WaitingView(self)  # type: ignore[assignment]  # a mapping as far as readers go
         view.changed = self.view.changed + 1
         view.loaded = True
@@ -539,6 +541,16 @@ class Service:
             for number in turn.runs:
                 if number not in runs:
                     view.runs.pop(number, None)
+            self._publish_immediate(turn.runs)
+
+    def _publish_immediate(self, numbers: set[int]) -> None:
+        book, register = self._engine.book, self.view.immediate
+        for number in sorted(numbers):
+            run = book.runs.get(number) or book.kept.get(number)
+            if run is None:
+                register.remove(number)
+            elif run.immediate is not None:
+                register.put(run)
 
     def _after_commit(self, turn: Turn) -> None:
         self._connected = self._engine.driver_ready  # and what the driver said of itself is stored

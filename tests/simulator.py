@@ -10,12 +10,14 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 from chronos_py.errors import StoreUnavailable
 from chronos_py.inbox import Posted
 from chronos_py.model.history import AttemptRecord, RunRecord
+from chronos_py.model.immediate import PREFIX, Immediate
 from chronos_py.model.job import Avoid, CatchUp, Constraint, Job, Pair
 from chronos_py.model.messages import (
     Change,
@@ -26,6 +28,8 @@ from chronos_py.model.messages import (
     MarkSuccess,
     Request,
     RunJob,
+    StopImmediate,
+    SubmitImmediate,
     SubmitJob,
 )
 from chronos_py.model.run import Outcome, Phase, TaskState, Trigger
@@ -73,6 +77,11 @@ class World:
         self.crashes: Counter[str] = Counter()
         self.ends: list[tuple[int, FakeTask, TaskState]] = []
         self.seen = 0
+        self.asked: dict[
+            str, Immediate
+        ] = {}  # immediate jobs that a client has asked for, and sends again now and then
+        self.answers: list[tuple[SubmitImmediate, Future[list[int]]]] = []
+        self.known: dict[str, set[int]] = defaultdict(set)  # their runs, as they were answered
         self.soft: set[str] = set()  # jobs whose failures release children too
         self.calm = True
         self.service = self._boot()
@@ -115,7 +124,10 @@ class World:
     def step(self, request: Request | None = None) -> None:
         """Do one turn, with a request if given; a dead server is started again some time later."""
         if request is not None:
-            self.service._inbox.put(Posted(request))
+            answer: Future[Any] = Future()
+            self.service._inbox.put(Posted(request, answer))
+            if isinstance(request, SubmitImmediate):
+                self.answers.append((request, answer))
         try:
             self.service.step()
         except (Killed, StoreUnavailable) as trouble:
@@ -186,7 +198,37 @@ class World:
             self.ends.append((self.clock.at + duration, task, state))
         self.seen = len(self.driver.launched)
 
+    def _immediate_request(self) -> Request:
+        """Ask for immediate jobs, for new ones or the same again, or stop one."""
+        known = list(self.asked.values())
+        kind = self.random.randrange(4)
+        if kind == 0 and known:
+            chosen = self.random.choice(known)
+            return StopImmediate((chosen.id,), chosen.job.labels if self.random.random() < 0.3 else ())
+        if kind == 1 and known:
+            return SubmitImmediate(self.random.sample(known, min(len(known), 3)))
+        fresh = [self._an_immediate(f"i{len(self.asked) + n}") for n in range(self.random.choice((1, 1, 5)))]
+        self.asked.update({one.id: one for one in fresh})
+        return SubmitImmediate(fresh)
+
+    def _an_immediate(self, name: str) -> Immediate:
+        rng = self.random
+        labels = rng.choice(((), (Pair("channel", "news"),), (Pair("channel", "film"),)))
+        job = Job(
+            name=f"{PREFIX}{rng.choice('xy')}",
+            command="true",
+            cpus=rng.choice((0.1, 0.5)),
+            retries=rng.randrange(3),
+            priority=rng.randrange(4),
+            preemptible=rng.random() < 0.5,
+            labels=labels,
+            max_completion_time=rng.choice((0, 0, 50)),
+        )
+        return Immediate(name, job, 1_000_000)  # to the end: then every one that was asked for must have a result
+
     def _some_request(self) -> Request:
+        if self.random.random() < 0.3:
+            return self._immediate_request()
         names = list(self.service.view.jobs)
         name = self.random.choice(names)
         kind = self.random.randrange(12)
@@ -214,6 +256,8 @@ class World:
         for name in list(self.service.view.jobs):
             shown = self.service.view.jobs[name]
             self.step(SubmitJob(replace(shown.job, schedule=shown.schedule, disabled=True)))
+        if self.asked:
+            self.step(SubmitImmediate(list(self.asked.values())))  # whoever had no answer asks again
         self.run(self.clock.at + 3_600_000)
 
     # --- verdicts
@@ -227,6 +271,7 @@ class World:
             *self._tasks_match_ledger(),
             *self._due_times_match_ledger(),
             *self._releases_are_right(),
+            *self._immediate_jobs_ran_once(),
         ]
 
     def _rows(self) -> list[RunRecord]:
@@ -266,6 +311,25 @@ class World:
             counted = rows.get((name, state.version))
             if state.next_index and counted is not None and max(counted) != state.next_index - 1:
                 problems.append(f"{name}: position {state.next_index}, ledger to {max(counted)}")
+        return problems
+
+    def _immediate_jobs_ran_once(self) -> list[str]:
+        for request, answer in self.answers:
+            if answer.done() and answer.exception() is None:
+                for one, number in zip(request.jobs, answer.result(), strict=True):
+                    self.known[one.id].add(number)
+        rows = Counter(row.run for row in self._rows() if row.trigger is Trigger.IMMEDIATE)
+        problems = [
+            f"immediate job {name} was answered as runs {runs}" for name, runs in self.known.items() if len(runs) > 1
+        ]
+        for name in self.asked:
+            run = self.service.view.immediate.get(name)
+            if run is None or run.ended is None:
+                problems.append(f"immediate job {name} has no result: {run}")
+            elif self.known[name] != {run.id} or rows[run.id] != 1:
+                problems.append(f"immediate job {name}, run {run.id}: {self.known[name]}, {rows[run.id]} rows")
+        if sum(rows.values()) != len(self.asked):
+            problems.append(f"{sum(rows.values())} immediate runs for {len(self.asked)} jobs")
         return problems
 
     def _releases_are_right(self) -> list[str]:

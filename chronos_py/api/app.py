@@ -10,6 +10,7 @@ from chronos_py.api.backend import ApiSettings, Backend
 from chronos_py.api.chronos import chronos_blueprint
 from chronos_py.api.errors import api_answer
 from chronos_py.api.figures import figures_blueprint
+from chronos_py.api.immediate import immediate_blueprint
 from chronos_py.api.pages import error_page
 from chronos_py.api.resources import resources_blueprint
 from chronos_py.api.runs import runs_blueprint
@@ -35,6 +36,7 @@ def create_app(backend: Backend, settings: ApiSettings | None = None, metrics: M
     app.register_blueprint(chronos_blueprint(backend, settings, 2))
     app.register_blueprint(chronos_blueprint(backend, settings, 3))
     app.register_blueprint(runs_blueprint(backend, settings))
+    app.register_blueprint(immediate_blueprint(backend, settings))
     app.register_blueprint(figures_blueprint(backend))
     app.register_blueprint(resources_blueprint(backend))
     app.register_blueprint(system_blueprint(backend, metrics))

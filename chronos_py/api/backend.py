@@ -121,5 +121,6 @@ class ApiSettings:
     compression: bool = True
     largest_body: int = 16 * 1024 * 1024
     ageing: Millis = 600_000  # the waiting that a level of priority is worth
+    retention: float = 3600.0  # seconds for which results of immediate jobs are kept that name no time of their own
     followers: int = 8  # streams that may be open at once: each keeps a thread busy
     stopping: threading.Event = field(default_factory=threading.Event)  # set: streams end

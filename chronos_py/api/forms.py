@@ -8,6 +8,7 @@ from marshmallow import Schema, fields
 
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import AttemptRecord, RunRecord
+from chronos_py.model.immediate import id_of_task
 from chronos_py.model.run import Run
 from chronos_py.model.schemas import ContainerSchema, JobSchema, Part
 
@@ -22,7 +23,7 @@ class RunForm(Schema):
         allow_none=True, metadata={"description": "success, failed, timed_out, lost, killed, skipped, merged"}
     )
     reason = fields.String()
-    trigger = fields.String(metadata={"description": "schedule, parents or manual"})
+    trigger = fields.String(metadata={"description": "schedule, parents, manual or immediate"})
     due = fields.String()
     created = fields.String()
     started = fields.String(allow_none=True)
@@ -38,6 +39,7 @@ class RunForm(Schema):
     into = fields.Integer(allow_none=True, metadata={"description": "the run that a merged one became part of"})
     owner = fields.String()
     elementsProcessed = fields.Integer()
+    immediate = fields.String(allow_none=True, metadata={"description": "id of the immediate job that it is"})
 
 
 class LeaderForm(Schema):
@@ -213,6 +215,7 @@ def active_run(run: Run, owner: str) -> dict[str, Any]:
         "into": None,
         "owner": owner,
         "elementsProcessed": run.elements_processed,
+        "immediate": run.immediate.id if run.immediate is not None else None,
     }
 
 
@@ -240,6 +243,7 @@ def ended_run(row: RunRecord) -> dict[str, Any]:
         "into": row.into,
         "owner": row.owner,
         "elementsProcessed": row.elements_processed,
+        "immediate": id_of_task(row.task_id),
     }
 
 

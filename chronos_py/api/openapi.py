@@ -28,6 +28,16 @@ from chronos_py.api.forms import (
     RunListForm,
     WaitForm,
 )
+from chronos_py.api.immediate_forms import (
+    ImmediateDetailForm,
+    ImmediateForm,
+    ImmediateIdsForm,
+    ImmediateKillForm,
+    ImmediateListForm,
+    ImmediateStartedForm,
+    ImmediateStatusForm,
+    ImmediateStoppedForm,
+)
 from chronos_py.api.report_forms import (
     AgentCapacityForm,
     AmountsForm,
@@ -50,6 +60,8 @@ _FORMS: tuple[type[Schema], ...] = (
     *(ContainerSchema, JobForm, AttemptForm, RunForm, WaitForm, ErrorForm, RunDetailForm),
     *(RunChangeForm, JobListForm, RunListForm, AttemptListForm, JobWhyForm, QueueForm, QuotasForm, QuarantineForm),
     LeaderForm,
+    *(ImmediateForm, ImmediateStartedForm, ImmediateStatusForm, ImmediateDetailForm, ImmediateListForm),
+    *(ImmediateIdsForm, ImmediateKillForm, ImmediateStoppedForm),
     *(PercentilesForm, ServiceLevelForm, ServiceLevelsForm, FiguresForm, StatisticsForm),
     *(AmountsForm, CapacityForm, AttributeCapacityForm, AgentCapacityForm, WaitingLevelForm, WaitingForm),
     ResourcesForm,
@@ -65,6 +77,8 @@ code{background:#eef2f6;padding:.1em .3em;border-radius:3px}li{margin:.3rem 0}</
 <ul>
 <li><code>GET /api/jobs</code>, <code>GET</code> and <code>PATCH /api/jobs/{name}</code>,
 <code>/api/jobs/{name}/why</code></li>
+<li><code>POST</code> and <code>GET /api/jobs/immediate</code>, <code>GET</code> and
+<code>DELETE /api/jobs/immediate/{id}</code>, <code>POST /api/jobs/immediate/kill</code>, <code>/status</code></li>
 <li><code>GET /api/runs</code>, <code>GET</code>, <code>PATCH</code> and <code>DELETE /api/runs/{run}</code>,
 <code>/api/runs/{run}/why</code></li>
 <li><code>GET /api/runs/{run}/attempts/{n}/stdout</code> (or <code>stderr</code>), <code>?offset=</code>,
@@ -82,10 +96,17 @@ _INTEGERS = {"limit", "offset", "length", "cursor", "run", "attempt"}
 _QUERY = {
     "/api/jobs": ("q", "owner", "kind", "disabled", "limit", "cursor", "offset"),
     "/api/runs": ("job", "outcome", "trigger", "owner", "state", "from", "to", "limit", "cursor"),
+    "/api/jobs/immediate": ("ids", "label", "state", "owner", "name", "limit", "cursor"),
     "/api/queue": ("limit",),
     "/api/resources": ("cpus", "mem", "disk", "gpus", "attribute", "agents"),
     "/api/statistics": (*("from", "to", "by", "per", "job", "owner", "host", "exit", "limit", "target", "format"),),
     "/api/runs/{run}/attempts/{attempt}/{stream}": ("offset", "length", "follow"),
+}
+_BODIES = {
+    "/api/runs/{run}": "RunChange",
+    "/api/jobs/immediate": "Immediate",
+    "/api/jobs/immediate/status": "ImmediateIds",
+    "/api/jobs/immediate/kill": "ImmediateKill",
 }
 # path, method, what it does, schema of the answer (None: nothing, a list: an array of it)
 _OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
@@ -93,6 +114,12 @@ _OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
     ("/api/jobs/{name}", "get", "One job, with the fields of both lines and its state", "Job"),
     ("/api/jobs/{name}", "patch", "Change single fields; null sets the default", None),
     ("/api/jobs/{name}/why", "get", "When the job runs next and what its runs wait for", "JobWhy"),
+    ("/api/jobs/immediate", "post", "Run something now: one job, or all of a list", "ImmediateStarted"),
+    ("/api/jobs/immediate", "get", "List immediate jobs, newest first", "ImmediateList"),
+    ("/api/jobs/immediate/{name}", "get", "How far an immediate job has come, by its id", "ImmediateDetail"),
+    ("/api/jobs/immediate/{name}", "delete", "Stop an immediate job and forget it", None),
+    ("/api/jobs/immediate/status", "post", "How far many have come, by their ids", "ImmediateList"),
+    ("/api/jobs/immediate/kill", "post", "Stop many, by ids or labels", "ImmediateStopped"),
     ("/api/runs", "get", "List runs, newest first", "RunList"),
     ("/api/runs/{run}", "get", "One run with its attempts", "RunDetail"),
     ("/api/runs/{run}", "delete", "Stop a run", None),
@@ -134,6 +161,14 @@ def _parameters(path: str) -> list[dict[str, Any]]:
 
 def _reference(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _body(path: str) -> dict[str, Any]:
+    """Describe what a path is sent."""
+    found = _reference(_BODIES.get(path, "Job"))
+    if path != "/api/jobs/immediate":
+        return found
+    return {"oneOf": [found, {"type": "array", "items": found}]}
 
 
 def _refusal(path: str) -> dict[str, Any]:
@@ -197,8 +232,7 @@ def openapi_document() -> dict[str, Any]:
         if _parameters(path):
             operation["parameters"] = _parameters(path)
         if method in ("post", "patch") or path.endswith("iso8601"):
-            body = "RunChange" if path == "/api/runs/{run}" else "Job"
-            operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _reference(body)}}}
+            operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _body(path)}}}
         paths.setdefault(path, {})[method] = operation
     for path, operations in paths.items():
         spec.path(path=path, operations=operations)

@@ -169,7 +169,7 @@ class ResourcesApi:
             phase = run.phase
             if phase is Phase.RUNNING or phase is Phase.LAUNCHING:
                 running += 1
-                need = needs.get(run.job)
+                need = needs.get(run.job) if run.immediate is None else parts(self.backend.need(run.immediate.job))
                 if need is None:
                     need = needs[run.job] = self._need(run.job)
                 known = sums.get(run.agent_id)

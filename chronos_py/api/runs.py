@@ -150,8 +150,10 @@ class RunsApi:
 
     # --- runs
 
-    def _owner(self, job: str) -> str:
-        view = self.backend.view.jobs.get(job)
+    def _owner(self, run: Run) -> str:
+        if run.immediate is not None:
+            return run.immediate.job.owner
+        view = self.backend.view.jobs.get(run.job)
         return view.job.owner if view else ""
 
     def runs(self) -> ResponseReturnValue:
@@ -171,7 +173,7 @@ class RunsApi:
         found = {}
         if state != "ended" and query.outcome is None:
             active = [run for run in list(self.backend.view.runs.values()) if self._matches(run, query)]
-            found.update({run.id: active_run(run, self._owner(run.job)) for run in active})
+            found.update({run.id: active_run(run, self._owner(run)) for run in active})
         if state != "active":
             found.update({row.run: ended_run(row) for row in self.backend.history.runs(query)})
         numbers = sorted(found, reverse=True)
@@ -183,7 +185,7 @@ class RunsApi:
         return (
             (query.job is None or run.job == query.job)
             and (query.trigger is None or run.trigger == query.trigger)
-            and (query.owner is None or query.owner == self._owner(run.job))
+            and (query.owner is None or query.owner == self._owner(run))
             and (query.due_from is None or run.due >= query.due_from)
             and (query.due_to is None or run.due < query.due_to)
             and (query.before_run is None or run.id < query.before_run)
@@ -200,7 +202,7 @@ class RunsApi:
         present = present_attempt(run)
         if present is not None and all(attempt["attempt"] != run.attempt for attempt in attempts):
             attempts.append(self._with_sandbox(present))
-        return active_run(run, self._owner(run.job)), attempts
+        return active_run(run, self._owner(run)), attempts
 
     def _with_sandbox(self, form: dict[str, Any]) -> dict[str, Any]:
         return {**form, "sandbox": self.backend.sandbox_url(form["taskId"], form["agent"]) or None}
@@ -250,7 +252,7 @@ class RunsApi:
         entries = []
         for run in waiting[:limit]:
             why = self._waiting(run)
-            entries.append({**active_run(run, self._owner(run.job)), "waiting": _wait_form(why) if why else None})
+            entries.append({**active_run(run, self._owner(run)), "waiting": _wait_form(why) if why else None})
         levels = {str(level): count for level, count in sorted(self.backend.queue_levels().items())}
         return _json({"total": len(waiting), "byPriority": levels, "runs": entries})
 

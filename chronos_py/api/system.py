@@ -63,6 +63,12 @@ class ServiceCollector(Collector):
         for level, count in sorted(self._backend.queue_levels().items())[:50]:
             levels.add_metric([str(level)], count)
         yield levels
+        immediate = GaugeMetricFamily(
+            "chronos_immediate_jobs", "immediate jobs that are known, by state", labels=["state"]
+        )
+        for state, count in self._backend.view.immediate.counts.items():
+            immediate.add_metric([state], count)
+        yield immediate
         views = list(self._backend.view.jobs.values())
         yield CounterMetricFamily("chronos_successes", "successes", value=sum(v.state.success_count for v in views))
         yield CounterMetricFamily("chronos_errors", "failures", value=sum(v.state.error_count for v in views))

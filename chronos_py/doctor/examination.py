@@ -248,8 +248,9 @@ def _own(report: Report, held: Holdings, runs: dict[int, Run], jobs: dict[str, J
     """Tell of what we have stored there before."""
     if not report.own:
         return
-    report.own |= {"turn": held.turn, "runs": len(runs)}
-    waiting = sorted({run.job for run in runs.values() if run.phase in (Phase.QUEUED, Phase.RETRYING)})
+    under_way = [run for run in runs.values() if run.phase is not Phase.ENDED]
+    report.own |= {"turn": held.turn, "runs": len(under_way)}
+    waiting = sorted({run.job for run in under_way if run.phase in (Phase.QUEUED, Phase.RETRYING)})
     if waiting:
         text = "runs wait, or are to be tried again, of which a Chronos that takes over from us would not know"
         report.add("only_ours", "note", text, "let them end before going back to Chronos", waiting)

@@ -83,6 +83,13 @@ def read_job(
     _settle_kind(values, kind, line, now)
     if not every_field:
         _settle_line(values, line)
+    return Read(make_job(values, document, line, defaults, stored=stored), counters, kind)
+
+
+def make_job(
+    values: dict[str, Any], document: Mapping[str, Any], line: Line, defaults: JobDefaults, *, stored: bool = False
+) -> Job:
+    """Make a job of what a schema has read of a document; `values` are used up. Raises BadDocument, InvalidInput."""
     values["command"] = values["command"] or ""
     values["run_as_user"] = defaults.user if values["run_as_user"] is None else values["run_as_user"]
     for name in ("cpus", "mem", "disk"):
@@ -97,7 +104,7 @@ def read_job(
         constraints=tuple(_constraint(entry, stored=stored) for entry in java.items(document.get("constraints"))),
     )
     _refuse_nul(job)
-    return Read(job, counters, kind)
+    return job
 
 
 def _settle_kind(values: dict[str, Any], kind: Kind, line: Line, now: Millis) -> None:

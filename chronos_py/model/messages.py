@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from chronos_py.clock import Millis
 from chronos_py.model.history import HistoryRecord
-from chronos_py.model.job import Counters, Job, JobState
+from chronos_py.model.immediate import Immediate
+from chronos_py.model.job import Counters, Job, JobState, Pair
 from chronos_py.model.offer import InverseOffer, Offer
 from chronos_py.model.run import Run, Task
 
@@ -96,7 +97,34 @@ class ReportProgress:
 
 @dataclass(frozen=True, slots=True)
 class PurgeTasks:
-    """Drop every queued run and every waiting retry, of all jobs (answer: how many)."""
+    """Drop every queued run and every waiting retry, of all jobs but immediate ones (answer: how many)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitImmediate:
+    """Start all of these, or none (answer: their runs' numbers). One whose id is known already, with the same content,
+    is not started again: the answer has the run that it is."""
+
+    jobs: Sequence[Immediate]
+
+
+@dataclass(frozen=True, slots=True)
+class StopImmediate:
+    """Stop immediate jobs: those of `ids`, and those that have all `labels` if there are any. With `forget` nothing is
+    known of them any more, ended ones included (answer: Stopped)."""
+
+    ids: Sequence[str] = ()
+    labels: Sequence[Pair] = ()
+    forget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """`stopped` were under way; `forgotten` are known no more; `unknown` ids were not known before."""
+
+    stopped: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 # --- events: the driver's
@@ -178,6 +206,8 @@ Request = (
     | ReportResult
     | ReportProgress
     | PurgeTasks
+    | SubmitImmediate
+    | StopImmediate
 )
 DriverEvent = (
     DriverReady | DriverLost | OffersReceived | OfferRescinded | InverseOffersReceived | AgentLost | StatusUpdate

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from chronos_py.clock import Millis
+from chronos_py.model.immediate import TASK_PREFIX, Immediate
 from chronos_py.model.job import Container, Fetch
 from chronos_py.model.resources import Resources
 
@@ -17,16 +18,19 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
     PARENTS = "parents"
     MANUAL = "manual"
+    IMMEDIATE = "immediate"
 
 
 class Phase(StrEnum):
-    """How far a run has come. A run that has ended is no longer in the job store but in history."""
+    """How far a run has come. A run that has ended is no longer in the job store but in history; that of an immediate
+    job is in both for a while."""
 
     QUEUED = "queued"  # waits for a place
     RETRYING = "retrying"  # waits for its retry's delay to pass
     LAUNCHING = "launching"  # the intent is stored; no word from the driver yet
     RUNNING = "running"
     REPORTING = "reporting"  # an asynchronous job's task ended; its program has yet to report the result
+    ENDED = "ended"  # of immediate jobs alone: its result is kept
 
 
 class Outcome(StrEnum):
@@ -92,6 +96,18 @@ class TaskId:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """How an immediate job ended, and when that may be forgotten."""
+
+    outcome: Outcome
+    at: Millis
+    forget_at: Millis
+    attempts: int = 0
+    reason: str = ""
+    exit_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One due time of a schedule, one release by parents, or one request: until it has ended.
 
@@ -136,12 +152,16 @@ class Run:
     since: Millis = 0  # when it began to wait anew, having been preempted; 0: it waits since it was due
     displaced_by: int = 0  # the run for which it was preempted last
     first_started: Millis | None = None  # when the first attempt that started did; None: the present one is the first
+    immediate: Immediate | None = None  # its definition, where it has no job of its own in the store
+    ended: Ended | None = None  # with phase ENDED
 
     @property
     def task_id(self) -> str:
         """Return the id of the present attempt."""
         if self.foreign_id:
             return self.foreign_id
+        if self.immediate is not None:
+            return f"{TASK_PREFIX}{self.stamp}:{self.id}:{self.attempt}:{self.immediate.id}"
         return f"ct:{self.stamp}:{self.attempt}:{self.job}:"
 
     @property

@@ -328,6 +328,43 @@ def read_priority(value: Any) -> int:
     return priority
 
 
+def _immediate_id(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}", value, re.ASCII):
+        raise ValueError
+    return value
+
+
+def _immediate_name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value, re.ASCII):
+        raise ValueError
+    return value
+
+
+class ImmediateSchema(JobSchema):
+    """The document of an immediate job: a job's, without what concerns a schedule, a graph or a stored job's state."""
+
+    class Meta:
+        exclude = (
+            *("schedule", "schedule_zone", "parents", "epsilon", "catch_up", "disabled", "concurrent", "soft_error"),
+            *("success_count", "error_count", "errors_since_last_success", "last_success", "last_error"),
+            *("is_async", "data_processing", "start_within", "finish_within"),
+        )
+
+    id = Own(_immediate_id, "1 to 128 of A-Z a-z 0-9 _ . : - that begin with a letter or digit", "string")
+    name = Own(_immediate_name, "1 to 64 of A-Z a-z 0-9 _ . -", "string")  # type: ignore[assignment]
+    retention = Own(_SECONDS, "a number of seconds, 0 or more")
+
+
+def read_labels(value: Any) -> tuple[Pair, ...]:
+    """Return labels that were given by themselves, none for null. Raises InvalidInput."""
+    labels: tuple[Pair, ...] | None = JobSchema().fields["labels"].deserialize(value)
+    return labels or ()
+
+
 # What a job document may hold; `container` and `constraints` have readers of their own.
 JOB_FIELDS = frozenset(field.data_key or name for name, field in JobSchema().fields.items()) | {
     "container",

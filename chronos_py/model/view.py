@@ -12,6 +12,7 @@ from typing import Any
 
 from chronos_py.clock import Millis
 from chronos_py.model.job import Job, JobState
+from chronos_py.model.register import Register
 from chronos_py.model.run import Run
 
 
@@ -80,6 +81,7 @@ class View:
 
     jobs: dict[str, JobView] = field(default_factory=dict)
     runs: dict[int, Run] = field(default_factory=dict)
+    immediate: Register = field(default_factory=Register)
     waiting: dict[int, Waiting] = field(default_factory=dict)  # by run; only what is known beyond the run's phase
     quarantined: list[Any] = field(default_factory=list)
     leader: bool = False

@@ -257,8 +257,12 @@ class Admission:
             self.book.push(entry, run)
 
     def purge(self, now: Millis) -> int:
-        """Drop all queued runs and waiting retries; return how many."""
-        waiting = [run for run in self.book.runs.values() if run.phase in (Phase.QUEUED, Phase.RETRYING)]
+        """Drop all queued runs and waiting retries, but those of immediate jobs; return how many."""
+        waiting = [
+            run
+            for run in self.book.runs.values()
+            if run.phase in (Phase.QUEUED, Phase.RETRYING) and run.immediate is None
+        ]
         for run in waiting:
             if run.id in self.book.runs:
                 self.lifecycle.stop(run, "purged", now)

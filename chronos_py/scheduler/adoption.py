@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from chronos_py.clock import Millis
+from chronos_py.model.immediate import TASK_PREFIX
 from chronos_py.model.job import CatchUp, JobState
 from chronos_py.model.messages import StatusUpdate
 from chronos_py.model.run import Phase, Run, TaskId, TaskState, Trigger
@@ -46,7 +47,8 @@ class Adoption:
         try:
             task = TaskId.parse(news.task_id)
         except ValueError:
-            return "leave"
+            ours = news.task_id.startswith(TASK_PREFIX)  # an immediate job's, whose definition is gone with its record
+            return "stop" if ours else "leave"
         entry = self.book.jobs.get(task.job)
         if self.book.policy.unknown_tasks == "kill" or entry is None or news.state not in LIVE:
             return "stop"

@@ -62,6 +62,7 @@ class Policy:
     quotas: Quotas = field(default_factory=dict)
     preemption: PreemptionPolicy = field(default_factory=PreemptionPolicy)
     health: HealthPolicy = field(default_factory=HealthPolicy)
+    immediate_limit: int = 500_000  # immediate jobs, ended ones whose results are kept included
     unknown_tasks: Literal["adopt", "kill"] = "adopt"  # tasks of ours that run, but that the store does not know
 
 
@@ -75,6 +76,7 @@ class Aside:
 
 
 NO_SHAPE = Shape(Resources())  # until a definition has been worked out
+NO_RUNS = dict.fromkeys(Phase, 0)
 
 
 class Entry:
@@ -91,7 +93,7 @@ class Entry:
         self.lateness: Millis | None = None
         self.shape = NO_SHAPE
         self.active: set[int] = set()
-        self.phases: dict[Phase, int] = dict.fromkeys(Phase, 0)
+        self.phases: dict[Phase, int] = NO_RUNS.copy()
         self.line: deque[int] = deque()
         self.playing = 0
         self.due: Millis | None = None  # the next due time
@@ -198,6 +200,10 @@ class Book:
         self.doubts: set[int] = set()  # runs whose task nobody has confirmed
         self.doubted = 0  # how often one was added
         self.unplaced = False  # something may fit that did not before
+        self.immediate: dict[int, Entry] = {}  # immediate jobs under way, by the run that each of them is
+        self.ids: dict[str, int] = {}  # runs by the ids of immediate jobs, ended ones included
+        self.kept: dict[int, Run] = {}  # immediate jobs that have ended
+        self.new_results: list[Run] = []  # those of them for which nobody has noted yet when to forget them
         self._changes: dict[tuple[str, str | int], Change] = {}
         self._effects: list[Effect] = []
         self._dirty_jobs: set[str] = set()
@@ -317,15 +323,28 @@ class Book:
 
     def owner(self, run: Run) -> Entry | None:
         """Return the job that a run still counts for: none when it was deleted, even if its name was given again."""
+        if run.immediate is not None:
+            return self.immediate.get(run.id)
         entry = self.jobs.get(run.job)
         return entry if entry and run.id in entry.active else None
+
+    def owner_name(self, run: Run) -> str:
+        """Return whose run it is, by its job's field `owner`."""
+        if run.immediate is not None:
+            return run.immediate.job.owner
+        entry = self.jobs.get(run.job)
+        return entry.job.owner if entry else ""
 
     def add_run(self, entry: Entry, run: Run) -> None:
         entry.active.add(run.id)
         entry.phases[run.phase] += 1
         self.by_task[run.task_id] = run.id
         self._keep(run)
-        self._dirty_jobs.add(run.job)
+        self._touch_job_of(run)
+
+    def _touch_job_of(self, run: Run) -> None:
+        if run.immediate is None:
+            self._dirty_jobs.add(run.job)
 
     def update_run(self, run: Run, **changes: Any) -> Run:
         """Change a run's fields; return the new run."""
@@ -334,7 +353,7 @@ class Book:
         if entry and new.phase is not run.phase:
             entry.phases[run.phase] -= 1
             entry.phases[new.phase] += 1
-            self._dirty_jobs.add(run.job)
+            self._touch_job_of(run)
         if new.attempt != run.attempt:
             del self.by_task[run.task_id]
             self.by_task[new.task_id] = run.id
@@ -348,12 +367,40 @@ class Book:
         if entry:
             entry.phases[run.phase] -= 1
             entry.active.discard(run.id)
-            self._dirty_jobs.add(run.job)
+            self._touch_job_of(run)
         self.queue.remove(run.id)
         self._release(run.id)
         self.by_task.pop(run.task_id, None)
         self.doubts.discard(run.id)
         del self.runs[run.id]
+        self._changes[("run", run.id)] = Delete("run", run.id)
+        self._dirty_runs.add(run.id)
+        if run.immediate is not None:
+            self.disown(run)
+
+    def disown(self, run: Run) -> None:
+        """Know nothing any more of the immediate job that a run is: its id is free."""
+        assert run.immediate is not None
+        self.immediate.pop(run.id, None)
+        if self.ids.get(run.immediate.id) == run.id:
+            del self.ids[run.immediate.id]
+
+    def keep_result(self, run: Run) -> None:
+        """Keep how an immediate job ended, whose run was dropped."""
+        self.restore_result(run)
+        self._put("run", run.id, run)
+        self._dirty_runs.add(run.id)
+
+    def restore_result(self, run: Run) -> None:
+        """Take over what the store kept."""
+        assert run.immediate is not None
+        self.kept[run.id] = run
+        self.new_results.append(run)
+        self.ids[run.immediate.id] = run.id
+
+    def forget_result(self, run: Run) -> None:
+        del self.kept[run.id]
+        self.disown(run)
         self._changes[("run", run.id)] = Delete("run", run.id)
         self._dirty_runs.add(run.id)
 

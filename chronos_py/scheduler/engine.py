@@ -35,6 +35,8 @@ from chronos_py.model.messages import (
     RunJob,
     SetPriority,
     StatusUpdate,
+    StopImmediate,
+    SubmitImmediate,
     SubmitJob,
 )
 from chronos_py.model.offer import Offer
@@ -45,6 +47,7 @@ from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
 from chronos_py.scheduler.constraints import relative, spot
 from chronos_py.scheduler.dependencies import reparented
+from chronos_py.scheduler.immediate import ImmediateJobs
 from chronos_py.scheduler.lifecycle import Lifecycle
 from chronos_py.scheduler.offers import Demand, OfferLoop, Pick
 from chronos_py.scheduler.placement import Lending, Place, Refusal, Request, place
@@ -75,6 +78,7 @@ class Engine:
         self.reconciler = Reconciler(self.book)
         self.lifecycle = Lifecycle(self.book, self.releaser, self.reconciler, Adoption(self.book, self.releaser))
         self.admission = Admission(self.book, self.releaser, self.lifecycle)
+        self.immediate = ImmediateJobs(self.book, self.releaser, self.lifecycle)
         self.loop = OfferLoop(self.book.policy.offers)
         self.refusals: dict[Shape, Refusal] = {}
         self.picky: dict[int, Millis] = {}  # retries that wait for another agent, until when
@@ -132,7 +136,11 @@ class Engine:
         self.at_work = None
 
     def _restore(self, run: Run) -> None:
-        book, entry = self.book, self.book.jobs.get(run.job)
+        book = self.book
+        if run.phase is Phase.ENDED:
+            self.immediate.adopt_result(run)
+            return
+        entry = book.jobs.get(run.job) if run.immediate is None else self.immediate.adopt(run)
         book.runs[run.id] = run
         book.note_doubt(run)
         book.by_task[run.task_id] = run.id
@@ -175,6 +183,10 @@ class Engine:
                 self.book.forget_records(event.up_to)
             case RunJob():
                 return self.admission.run(event, now)
+            case SubmitImmediate():
+                return self.immediate.submit(event, now)
+            case StopImmediate():
+                return self.immediate.stop(event, now)
             case SubmitJob():
                 self.take_up(event.job.name, now)
                 return self.admission.submit(event, now)
@@ -237,6 +249,7 @@ class Engine:
         """Do what is due, then place what waits. When it raises, `at_work` is whose work it was, None: nobody's."""
         book = self.book
         self.loop.holdings = book.holdings
+        self.immediate.forget(now)
         while (key := book.timers.pop(now)) is not None:
             if book.is_aside(key):
                 continue
@@ -277,7 +290,7 @@ class Engine:
         """Return when `advance` next has something to do, None: only after an event."""
         if self.book.unplaced and self.driver_ready and self.loop.held and len(self.book.queue):
             return 0
-        times = [self.book.timers.next, self.watchdogs.wake]
+        times = [self.book.timers.next, self.watchdogs.wake, self.immediate.wake]
         if self.driver_ready:
             times += [self.preemption.wake, self.loop.wake, self.reconciler.wake, *self.picky.values()]
         return min((at for at in times if at is not None), default=None)
@@ -431,7 +444,8 @@ class Engine:
         """Store the intent to launch a run's present attempt; return the task."""
         book = self.book
         run = book.runs[number]
-        entry = book.jobs[run.job]
+        entry = book.owner(run)
+        assert entry is not None  # what waits has a job
         book.queue.remove(number)
         run = book.update_run(
             run,

@@ -29,7 +29,7 @@ from chronos_py.clock import Millis, iso_utc
 from chronos_py.model.history import AttemptRecord, RunRecord, exit_reason
 from chronos_py.model.job import JobState, OnUncertain, Token
 from chronos_py.model.messages import Acknowledge, Kill, Notify, StatusUpdate
-from chronos_py.model.run import PREEMPTED, Outcome, Phase, Run, TaskState, Trigger
+from chronos_py.model.run import PREEMPTED, Ended, Outcome, Phase, Run, TaskState, Trigger
 from chronos_py.scheduler.adoption import Adoption
 from chronos_py.scheduler.book import Book, Entry
 from chronos_py.scheduler.reconcile import Reconciler
@@ -56,6 +56,7 @@ ALIVE = frozenset({TaskState.STAGING, TaskState.STARTING, TaskState.RUNNING, Tas
 ENDS = frozenset(TaskState) - ALIVE - frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
 SILENT = frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
 HAS_RUN = ALIVE | {TaskState.FINISHED, TaskState.FAILED, TaskState.KILLED}
+FAILURES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST})
 KILLED_BY_USER = frozenset({"user", "deleted", "purged"})
 
 _OUTCOMES = {
@@ -406,14 +407,26 @@ class Lifecycle:
         self.book.drop_run(run)
         if entry is None:
             return
+        if run.immediate is not None:
+            tries = run.attempt if attempts is None else attempts
+            forget_at = now + int(run.immediate.retention * 1000)
+            self._keep_result(entry, run, Ended(outcome, now, forget_at, tries, reason, ended_by))
+            return
         if outcome is Outcome.SUCCESS:
             self._count_success(entry, run, now)
-        elif outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST):
+        elif outcome in FAILURES:
             self._count_failure(entry, run, now, reason)
         else:
             self.releaser.parent_unsuccessful(entry, run.due)
         self.releaser.disable_if_exhausted(entry, now)
         self.releaser.settle(entry, now)
+
+    def _keep_result(self, entry: Entry, run: Run, ended: Ended) -> None:
+        """Keep an immediate job's result; nothing depends on it."""
+        self.book.keep_result(replace(run, phase=Phase.ENDED, ended=ended, deadline=None))
+        if ended.outcome in FAILURES:
+            notice = Notify("failed", entry.job, entry.state, ended.at, task_id=run.task_id, message=ended.reason)
+            self.book.effect(notice)
 
     def _count_success(self, entry: Entry, run: Run, now: Millis) -> None:
         state = entry.state
@@ -457,7 +470,6 @@ class Lifecycle:
         ended = now
         if news and news.at is not None:
             ended = max(run.started or run.launched or run.created, min(news.at, now))
-        entry = self.book.jobs.get(run.job)
         self.book.record(
             AttemptRecord(
                 run=run.id,
@@ -475,7 +487,7 @@ class Lifecycle:
                 message=news.message if news else "",
                 exit_code=news.exit_code if news else None,
                 signal=news.signal if news else None,
-                owner=entry.job.owner if entry else "",
+                owner=self.book.owner_name(run),
             )
         )
 
@@ -486,7 +498,6 @@ class Lifecycle:
     def _record_run(
         self, run: Run, outcome: Outcome, now: Millis, reason: str, attempts: int, ended_by: str = ""
     ) -> None:
-        entry = self.book.jobs.get(run.job)
         self.book.record(
             RunRecord(
                 run=run.id,
@@ -504,7 +515,7 @@ class Lifecycle:
                 version=run.version,
                 arguments=run.arguments,
                 causes=run.causes,
-                owner=entry.job.owner if entry else "",
+                owner=self.book.owner_name(run),
                 elements_processed=run.elements_processed,
                 task_id=run.task_id if attempts else "",
                 host=run.host,

@@ -67,9 +67,7 @@ class Releaser:
     def prepare(self, entry: Entry) -> None:
         """Work out what a definition means. A stored schedule that cannot be used leaves the job without due times."""
         job, policy = entry.job, self.book.policy
-        among = job.name if relative(job.constraints) else ""
-        quotas = quotas_of(policy.quotas, job.labels)
-        entry.shape = _shape(amounts(job, policy.tasks), job.constraints, among, quotas)
+        entry.shape = self.shape(job)
         entry.occurrences, entry.broken, entry.lateness, entry.wake = None, "", None, None
         try:
             entry.lateness = lateness_limit(job)
@@ -81,6 +79,12 @@ class Releaser:
                 entry.occurrences = schedule.anchored(entry.state.anchor)
         except ValueError as error:
             entry.broken = str(error)
+
+    def shape(self, job: Job) -> Shape:
+        """Return what a run of the job asks of an agent."""
+        policy = self.book.policy
+        among = job.name if relative(job.constraints) else ""
+        return _shape(amounts(job, policy.tasks), job.constraints, among, quotas_of(policy.quotas, job.labels))
 
     def settle(self, entry: Entry, now: Millis) -> None:
         """Give the job's next run a chance: one that waits in line, a due time, or a release by parents."""

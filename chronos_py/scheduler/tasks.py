@@ -65,6 +65,8 @@ def environment(job: Job, run: Run, host: str, defaults: TaskDefaults) -> tuple[
         "CHRONOS_JOB_RUN_TIME": str(run.due),
         "CHRONOS_JOB_RUN_ATTEMPT": str(run.attempt),
     }
+    if run.immediate is not None:
+        variables["CHRONOS_IMMEDIATE_ID"] = run.immediate.id
     for variable in job.environment:
         variables.setdefault(variable.name, variable.value)
     return tuple(variables.items())

@@ -23,6 +23,7 @@ from chronos_py.errors import (
 )
 from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.history import AttemptRecord, RunRecord
+from chronos_py.model.immediate import Immediate
 from chronos_py.model.job import Job, JobState
 from chronos_py.model.messages import (
     ChangeJob,
@@ -33,6 +34,9 @@ from chronos_py.model.messages import (
     Request,
     RunJob,
     SetPriority,
+    StopImmediate,
+    Stopped,
+    SubmitImmediate,
     SubmitJob,
 )
 from chronos_py.model.offer import Offer
@@ -134,6 +138,11 @@ class FakeBackend:
                 request = SubmitJob(job, counters)
                 self._submit(request)
                 self.requests.append(request)
+            case SubmitImmediate():
+                return [self._start(one) for one in request.jobs]
+            case StopImmediate():
+                unknown = tuple(name for name in request.ids if self.view.immediate.get(name) is None)
+                return Stopped(tuple(name for name in request.ids if name not in unknown), (), unknown)
             case MarkSuccess():
                 return request.name in jobs
             case KillRun() | SetPriority():
@@ -146,6 +155,13 @@ class FakeBackend:
                     del jobs[request.name]
                     self.view.changed += 1
         return None
+
+    def _start(self, one: Immediate) -> int:
+        known = self.view.immediate.get(one.id)
+        if known is None:
+            known = a_run(len(self.view.immediate) + 1, one.job.name, trigger=Trigger.IMMEDIATE, immediate=one)
+            self.view.immediate.put(known)
+        return known.id
 
     def _submit(self, request: SubmitJob) -> bool:
         job, jobs = request.job, self.view.jobs

@@ -18,6 +18,7 @@ SAMPLES: list[errors.ChronosError] = [
     errors.InvalidInput("field", "value", "is wrong"),
     errors.InvalidSchedule("schedule", "R/x/P1D", "cannot be read"),
     errors.UnusableSchedule("schedule", "R//PT0S", "never ends"),
+    errors.IdInUse("id", "a"),
     errors.InvalidName("a!", r"([\w\.-]+)"),
     errors.BadDocument("body", [], "must be an object"),
     Refusal("start", "x", "a sentence"),

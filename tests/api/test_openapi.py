@@ -95,7 +95,12 @@ def full(backend: FakeBackend) -> FakeBackend:
     )  # fmt: skip
     submit(client, "b", parents=["a"])
     backend.view.runs = {7: a_run(7, attempt=1, launched=1), 8: a_run(8)}
-    backend.view.waiting = {8: Waiting(Cause.NO_FIT, "no room", {"need": "cpus:1"})}
+    immediate = {"id": "i", "command": "true", "labels": {"a": "b"}}
+    client.post("/api/jobs/immediate", json=immediate)
+    backend.view.waiting = {
+        1: Waiting(Cause.NO_FIT, "no room", {}),
+        8: Waiting(Cause.NO_FIT, "no room", {"need": "cpus:1"}),
+    }
     backend.history.rows, backend.history.tries = [a_row(3)], [a_try(7), a_try(3)]
     backend.levels = {0: 2}
     return backend
@@ -109,6 +114,7 @@ def full(backend: FakeBackend) -> FakeBackend:
         ("/api/runs/{run}", "/api/runs/3"), ("/api/runs/{run}", "/api/runs/8"),
         ("/api/runs/{run}/why", "/api/runs/8/why"),
         ("/api/runs/{run}/attempts", "/api/runs/7/attempts"), ("/api/queue", "/api/queue"),
+        ("/api/jobs/immediate", "/api/jobs/immediate"), ("/api/jobs/immediate/{name}", "/api/jobs/immediate/i"),
         ("/api/quotas", "/api/quotas"), ("/api/quarantine", "/api/quarantine"), ("/api/leader", "/api/leader"),
         ("/v1/scheduler/jobs", "/v1/scheduler/jobs"),
         ("/v1/scheduler/job/{name}", "/v1/scheduler/job/a"), ("/scheduler/jobs", "/scheduler/jobs"),

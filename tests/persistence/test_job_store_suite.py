@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 
 from chronos_py.errors import StaleLeader
 from chronos_py.model.history import RunRecord
-from chronos_py.model.job import Job, JobState
+from chronos_py.model.immediate import Immediate
+from chronos_py.model.job import Container, Job, JobState, Pair
 from chronos_py.model.messages import Change, Delete, Kind, Put
-from chronos_py.model.run import Outcome, Run, Trigger
+from chronos_py.model.run import Ended, Outcome, Phase, Run, Trigger
 from chronos_py.persistence.base import JobStore, Snapshot
 from chronos_py.persistence.codec import BadRecord
 from chronos_py.persistence.memory import MemoryJobStore
@@ -130,6 +132,19 @@ def test_all_kinds_are_there_after_a_new_start(reopen: Open) -> None:
         "meta": {"counters": {"run": 2}},
         "outbox": {9: a_record(4)},
     }
+
+
+def test_a_run_keeps_the_definition_and_the_result_that_it_carries(reopen: Open) -> None:
+    store = reopen()
+    job = Job(name="immediate:a", command="true", labels=(Pair("k", "v"),), container=Container("i"), cpus=2.0)
+    under_way = replace(a_run(1), trigger=Trigger.IMMEDIATE, immediate=Immediate("client-1", job, 60))
+    ended = replace(under_way, id=2, phase=Phase.ENDED, ended=Ended(Outcome.FAILED, 7, 67, 3, "why", "exit 1"))
+    epoch = store.open_epoch()
+    store.commit(epoch, [Put("run", 1, under_way), Put("run", 2, ended)])
+    assert held(reopen().load())["run"] == {1: under_way, 2: ended}
+    store = reopen()
+    store.commit(store.open_epoch(), [Delete("run", 2)])
+    assert held(reopen().load())["run"] == {1: under_way}
 
 
 def test_deleting_what_is_not_there_is_no_error(reopen: Open) -> None:
