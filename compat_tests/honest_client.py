@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from compat_tests.mortal import MortalServer
+from compat_tests.mortal import MortalServer, until
 
 FAR = "R/2090-01-01T00:00:00Z/P1D"
 KEPT = 5  # jobs of each thread that are there at a time
@@ -20,7 +20,7 @@ PATIENCE_S = 12  # of a client, with a node that is frozen
 
 
 class HonestClient:
-    """One thread a node; use as a context manager, then `check` what is there in the end."""
+    """One thread a node; use as a context manager, which is entered once it is served; then `check` what is there in the end."""
 
     def __init__(self, nodes: Sequence[MortalServer]) -> None:
         self._over = threading.Event()
@@ -38,6 +38,11 @@ class HonestClient:
     def __enter__(self) -> HonestClient:
         for thread in self._threads:
             thread.start()
+        try:  # what is done to the servers may leave requests without an answer for as long as it lasts
+            until(lambda: self.statuses["GET 200"] and self.statuses["POST 204"], "the client is served")
+        except BaseException:
+            self._over.set()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,15 +51,13 @@ class HonestClient:
             thread.join(60)
 
     def check(self, servers: Sequence[MortalServer]) -> None:
-        """What every node shows now is what the answers said; there were answers of both kinds of success."""
+        """What every node shows now is what the answers said."""
         assert not self.wrong, self.wrong[:10]
         for server in servers:
             names = set(server.jobs())
             assert not self._there - names, f"was made, and is not there: {self._there - names}"
             assert not self._gone & names, f"was deleted, and is there: {self._gone & names}"
             assert not self._never & names, f"was not made, as the answer said, and is there: {self._never & names}"
-        assert self.statuses["GET 200"] > 0, self.statuses
-        assert self.statuses["POST 204"] > 0, self.statuses
 
     def _run(self, number: int, node: MortalServer) -> None:
         mine: list[str] = []
