@@ -20,7 +20,7 @@ PATIENCE_S = 12  # of a client, with a node that is frozen
 
 
 class HonestClient:
-    """One thread a node; use as a context manager, which is entered once it is served; then `check` what is there in the end."""
+    """One thread a node; a context manager, entered once it is served. Then `check` what is there in the end."""
 
     def __init__(self, nodes: Sequence[MortalServer]) -> None:
         self._over = threading.Event()
