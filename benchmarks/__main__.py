@@ -8,6 +8,7 @@ import sys
 import structlog
 
 from benchmarks import (
+    failover,
     immediate,
     mesos,
     placing,
@@ -30,6 +31,7 @@ MODULES = {
     "mesos": mesos,
     "zookeeper": zookeeper,
     "planning": planning,
+    "failover": failover,
 }
 LONG = {"week": week}  # only when they are named
 

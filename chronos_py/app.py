@@ -338,9 +338,18 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     graphite = graphite_of(settings, service, metrics, stopping)
     housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)
 
+    def hand_over() -> None:
+        stopping.wait()  # a signal's handler may do no more than set this
+        service.stop()
+
+    leaver = threading.Thread(target=hand_over, name="hand-over", daemon=True)
+
     def stop() -> None:
         stopping.set()
-        service.stop()
+        if settings.zookeeper is None:
+            service.stop()
+        else:
+            leaver.join()
         if group is not None:
             group.close()
         dispatcher.stop()
@@ -354,6 +363,8 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     if group is not None:
         group.open()
     service.start()
+    if settings.zookeeper is not None:
+        leaver.start()  # others need not wait for clients that keep this node up
     _until_loaded(service)
     housekeeper.start()
     return Server(service, wsgi, stop)

@@ -259,7 +259,8 @@ class Service:
 
     def answers(self) -> bool:
         """Tell whether this node is the one that answers for all: elected, and what it knows is of this election."""
-        return self._mandate > 0 and self._mandate == self._held and self.view.loaded
+        holds = self._mandate > 0 and self._mandate == self._held and self.view.loaded
+        return holds and self._leadership.is_leader()  # else what it knows may be old
 
     def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         """Return part of a task's output, where the driver can reach it. Raises UnknownTask, Unavailable."""

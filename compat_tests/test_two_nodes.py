@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -200,6 +201,20 @@ def test_a_leader_that_stops_hands_over(changing: Pair):
     until(lambda: changing.status(first) == 200, "it is back")
     assert changing.election(first)["role"] == "follower"
     assert "kept" in first.jobs()
+
+
+def test_a_leader_that_stops_does_not_wait_for_its_clients(changing: Pair):
+    """One that is in the middle of a request keeps the process up for three seconds, the lead not."""
+    first, second = changing.nodes
+    with socket.create_connection(("127.0.0.1", first.port), timeout=10) as slow:
+        slow.sendall(b"POST /scheduler/iso8601 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        until(lambda: not changing.leads(second), "it follows")
+        assert first.process is not None
+        first.process.terminate()
+        until(lambda: changing.leads(second), "the other leads")
+        slow.sendall(b"}" * 99)
+        assert slow.recv(100).startswith(b"HTTP/1.1 415 ")  # it says not of what kind its body is
+    first.stop()
 
 
 def ticking(file: Path) -> dict[str, Any]:

@@ -62,7 +62,8 @@ class Leadership(Protocol):
     def leader(self) -> str:
         """Return the leader's `host:port`, empty when nobody leads. Never waits."""
 
-    def is_leader(self) -> bool: ...
+    def is_leader(self) -> bool:
+        """Tell whether this node leads, and no other can have been elected meanwhile. Never waits."""
 
     def standing(self) -> Standing:
         """Return all of it at one instant. Never waits."""

@@ -32,6 +32,8 @@ LOOK_AGAIN_S = 30.0  # even when no watch says so: what was missed is found with
 MOMENT_S = 1.0  # from stepping down to standing again: others had their chance
 HAND_OVER_S = 2.0  # for deleting our node at the end; then the session's end does it
 END_S = 5.0  # until a session that does not end is left to ZooKeeper
+LOOKS = 4  # that a leader takes while a session lasts, so that it knows of itself that it still leads
+LONGEST_LEASE_S = 10.0  # ZooKeeper may give a session less time than was asked for
 FORMER = 64  # prefixes of earlier nodes of ours that are remembered
 
 
@@ -39,7 +41,7 @@ class ZooKeeperLeadership:
     """Takes part in the election below `path`, as `address`.
 
     `connect` makes a client that was not started; `acl` is for the nodes made here; `timeout` is the session's, in
-    seconds; `now` gives the time for `since`.
+    seconds; `now` gives the time for `since`, `monotonic` that by which a leader knows that it still is one.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class ZooKeeperLeadership:
         acl: Any = None,
         timeout: float = 10.0,
         now: Callable[[], Millis] | None = None,
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
         self._connect = connect
         self._path = path
@@ -58,6 +61,7 @@ class ZooKeeperLeadership:
         self._acl = acl
         self._timeout = timeout
         self._now = now or (lambda: time.time_ns() // 1_000_000)
+        self._monotonic = monotonic or time.monotonic
         self._elected: Callable[[], None] = lambda: None
         self._resigned: Callable[[str], None] = lambda reason: None
         self._lock = threading.RLock()  # never held while ZooKeeper is asked
@@ -68,6 +72,7 @@ class ZooKeeperLeadership:
         self._former: deque[str] = deque(maxlen=FORMER)
         self._unsure = False  # whether the last creation of a node was carried out
         self._pause = FIRST_PAUSE_S
+        self._lease = 0.0  # until when nobody else can have been elected; of the clock that runs while we are frozen
         self._not_before = 0.0  # no new node until then
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -84,7 +89,8 @@ class ZooKeeperLeadership:
         return self._standing.leader
 
     def is_leader(self) -> bool:
-        return self._standing.role == "leader"
+        """See Leadership. A process that was frozen does not believe itself, until it has asked ZooKeeper."""
+        return self._standing.role == "leader" and self._monotonic() < self._lease
 
     def standing(self) -> Standing:
         return self._standing
@@ -102,7 +108,7 @@ class ZooKeeperLeadership:
         with self._lock:
             self._stopping.set()
             self._drops += 1
-            self._change(role="none", **({"leader": ""} if self.is_leader() else {}))
+            self._change(role="none", **({"leader": ""} if self._standing.role == "leader" else {}))
         self._wake.set()
         if self._thread is not None:
             self._thread.join(HAND_OVER_S + END_S)
@@ -220,6 +226,7 @@ class ZooKeeperLeadership:
         """
         with self._lock:
             drops, prefix = self._drops, self._prefix
+        asked = self._monotonic()
         session = client.client_id
         if session is None:
             return 0.0
@@ -244,7 +251,7 @@ class ZooKeeperLeadership:
             return 0.0
         place = group.index(own)
         if place == 0:
-            return self._win(own, len(group), drops)
+            return self._win(own, len(group), drops, asked)
         if place > 1 and self._ask(client.exists_async(self._at(group[place - 1]), watch=self._on_watch)) is None:
             return 0.0
         return self._follow(client, group, drops, own)
@@ -286,17 +293,19 @@ class ZooKeeperLeadership:
             return False
         return bool(stat.ephemeralOwner == session)
 
-    def _win(self, own: Candidate, count: int, drops: int) -> float:
+    def _win(self, own: Candidate, count: int, drops: int, asked: float) -> float:
+        """Lead: our node is there for as long as the session lasts, counted from when ZooKeeper was asked about it."""
         with self._lock:
             if self._drops != drops or self._stopping.is_set():
                 return 0.0
             fresh = self._standing.role != "leader"
+            self._lease = asked + min(self._timeout, LONGEST_LEASE_S)
             address = self._standing.address
             self._change(role="leader", leader=address, candidates=count, node=own.name)
             if fresh:
                 log.info("elected", node=own.name, candidates=count)
                 self._elected()
-        return LOOK_AGAIN_S
+        return min(self._timeout, LONGEST_LEASE_S) / LOOKS
 
     def _follow(self, client: Any, group: list[Candidate], drops: int, own: Candidate | None = None) -> float:
         """Learn who leads, and watch that node."""

@@ -144,14 +144,29 @@ class ZooKeeperEnsemble:
         """Return once more than half of the servers serve. Raises ZooKeeperError."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if sum(b"Mode:" in _status(port) for port in self.ports) > self.size // 2:
+            if self.serving() > self.size // 2:
                 return
             time.sleep(0.05)
         raise ZooKeeperError("\n".join(f"server {index}:\n{self.log(index)[-1500:]}" for index in range(self.size)))
 
+    def serving(self) -> int:
+        """Return how many servers serve."""
+        return sum(b"Mode:" in _status(port) for port in self.ports)
+
     def log(self, index: int) -> str:
         """Return what a server has printed."""
         return self._log(index).read_text(errors="replace")
+
+    def folders(self) -> list[Path]:
+        """Return where the servers keep their data."""
+        return [self._folder / str(index) for index in range(self.size)]
+
+    def leader(self) -> int:
+        """Return which server leads the others; only one that runs can. Raises ZooKeeperError when none does."""
+        for index, port in enumerate(self.ports):
+            if b"Mode: leader" in _status(port):
+                return index
+        raise ZooKeeperError("no server leads")
 
     def close(self) -> None:
         for index in range(self.size):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -319,3 +320,23 @@ def test_stopping_before_anything_came_of_it(zookeeper: FakeZooKeeper):
     election.start(lambda: None, lambda reason: None)
     assert not election.is_leader()
     assert not zookeeper.names()
+
+
+def test_a_leader_that_was_frozen_does_not_know_that_it_leads_before_it_has_asked(zookeeper: FakeZooKeeper):
+    """Others may have been elected meanwhile; its own node, or what it knew of it, says nothing any more."""
+    frozen_s = 0.0
+    calls: list[str] = []
+    election = ZooKeeperLeadership(
+        zookeeper.client, PATH, "me:1", timeout=5.0, monotonic=lambda: time.monotonic() + frozen_s
+    )
+    election.start(lambda: calls.append("elected"), calls.append)
+    try:
+        until(election.is_leader)
+        with zookeeper.lock:  # no answer
+            frozen_s = 5.0
+            assert not election.is_leader()
+            assert election.standing().role == "leader"
+        until(election.is_leader)
+        assert calls == ["elected"]
+    finally:
+        election.stop()

@@ -169,8 +169,10 @@ def _read_log(keeper: Keeper, layout: Layout, held: Holdings, first: int, names:
             parts[turn, match[2]][int(match[3])] = path
         else:
             ends[turn] = path
-    wanted = [path for _, path in sorted(ends.items())] + [p for each in parts.values() for p in each.values()]
-    datas = {path: _there(path, answer, held) for path, answer in keeper.read(wanted, PAGE_WINDOW)}
+    small = [path for _, path in sorted(ends.items())]  # the log is kept short
+    large = [path for each in parts.values() for path in each.values()]
+    datas = {path: _there(path, answer, held) for path, answer in keeper.read(small)}
+    datas.update((path, _there(path, answer, held)) for path, answer in keeper.read(large, PAGE_WINDOW))
     for turn in range(first, max(ends, default=first - 1) + 1):
         if turn not in ends:
             held.report("log", turn, "is missing")

@@ -1,0 +1,51 @@
+"""Three servers on three ZooKeeper servers, tasks on a real Mesos cluster: whatever is killed, frozen or cut off, each
+due time runs once, and every answer is honest."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+
+import pytest
+
+from compat_tests import ha_suite
+from compat_tests.mesos_rig import QUICK
+from compat_tests.servers.mesos import AgentSpec, MesosCluster, missing
+from compat_tests.servers.zookeeper import missing as missing_zookeeper
+from compat_tests.trio import Trio
+
+pytestmark = [pytest.mark.external, pytest.mark.timeout(3600)]
+
+BIG = AgentSpec(resources="cpus:8;mem:8192;disk:10240")
+
+
+@pytest.fixture(scope="module")
+def trio(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Trio]:
+    if pytestconfig.getoption("--url", default=None):
+        pytest.skip("has servers of its own")
+    if missing() or missing_zookeeper():
+        pytest.skip(missing() or missing_zookeeper())
+    with MesosCluster([BIG, BIG], master_flags=QUICK) as cluster:
+        options = ["--master", cluster.master_address, "--user", getpass.getuser(), "--failure_retry", "500"]
+        with Trio(tmp_path_factory.mktemp("mesos"), *options) as trio:
+            yield trio
+
+
+def test_leaders_are_killed(trio: Trio):
+    ha_suite.leaders_are_killed(trio, 1)
+
+
+def test_leaders_stop(trio: Trio):
+    ha_suite.leaders_stop(trio, 1)
+
+
+def test_a_leader_is_frozen(trio: Trio):
+    ha_suite.a_leader_is_frozen(trio)
+
+
+def test_zookeeper_servers_are_killed(trio: Trio):
+    ha_suite.zookeeper_servers_are_killed(trio)
+
+
+def test_a_leader_is_cut_off_from_zookeeper(trio: Trio):
+    ha_suite.a_leader_is_cut_off(trio)
