@@ -10,7 +10,7 @@ STAMP := .venv/installed
 TYPED := $(wildcard conftest.py setup.py chronos_py tests compat_tests benchmarks http-parser/http_parser)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test prerequisites lint format type check compat bench docs dist clean
+.PHONY: help install run screenshots test prerequisites lint format type check compat bench docs dist clean
 
 help:  ## say what each target does
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -52,6 +52,9 @@ bench: install  ## measure; figures for docs/performance.md
 
 docs: install  ## check README.md and docs/
 	$(BIN)/python -m pytest tests/test_docs.py
+
+screenshots: install  ## pictures of every page into screenshots/, which git ignores
+	$(BIN)/python -m tests.browser.screenshots screenshots
 
 dist: install  ## wheels and sources that can be carried elsewhere, in dist/
 	$(BIN)/python -m scripts.dist

@@ -47,6 +47,7 @@ from chronos_py.notify.dispatcher import Dispatcher
 from chronos_py.notify.settings import channels_of, events_of
 from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
+from chronos_py.persistence.revisions import RevisionStore
 from chronos_py.persistence.sqlite import SqliteJobStore
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from chronos_py.scheduler.book import Policy, PreemptionPolicy
@@ -56,6 +57,7 @@ from chronos_py.scheduler.offers import OfferPolicy
 from chronos_py.scheduler.quotas import parse_quotas
 from chronos_py.scheduler.tasks import TaskDefaults
 from chronos_py.service import Service
+from chronos_py.ui import Watch, ui_blueprint
 from chronos_py.zookeeper import clean_path
 
 log = structlog.get_logger(__name__)
@@ -278,6 +280,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     def delivered(number: int, channel: str) -> None:
         service.notice_done(number, channel)
 
+    revisions = RevisionStore(history)
     writer = HistoryWriter(history, written, store.read_outbox)
     max_age = settings.notification_max_age * 1000
     dispatcher = Dispatcher(channels_of(settings), delivered, SystemClock(), max_age=max_age)
@@ -298,6 +301,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         policy=policy,
         gauges=metrics,
         notifier=dispatcher,
+        revisions=revisions,
         inbox_limit=settings.inbox_limit,
         durations=lambda: history.durations(SAMPLES),
         history_state=lambda: {"keptBy": "group" if settings.history_url else "node", "problem": writer.problem},
@@ -307,21 +311,24 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     if settings.zookeeper is not None and not settings.history_url:
         log.warning("no --history_url: this node keeps a history of its own, of what ends while it leads")
     asked = settings.credentials is not None or bool(settings.access_file)
+    api_settings = ApiSettings(
+        defaults=defaults,
+        default_epsilon=f"PT{settings.task_epsilon}S",
+        history_limit=settings.job_history_limit,
+        compression=settings.http_compression and not settings.disable_http_compression,
+        ageing=settings.priority_ageing * 1000,
+        retention=settings.immediate_retention,
+        followers=max(1, settings.http_threads // 3),
+        stopping=stopping,
+    )
+    watch = Watch(service)
     app = create_app(
         service,
-        ApiSettings(
-            defaults=defaults,
-            default_epsilon=f"PT{settings.task_epsilon}S",
-            history_limit=settings.job_history_limit,
-            compression=settings.http_compression and not settings.disable_http_compression,
-            ageing=settings.priority_ageing * 1000,
-            retention=settings.immediate_retention,
-            followers=max(1, settings.http_threads // 3),
-            stopping=stopping,
-        ),
+        api_settings,
         metrics,
         guard_of(settings, asked=asked),
         AuditLog(folder / "audit.jsonl"),
+        pages=lambda guarded: ui_blueprint(guarded, api_settings, watch),
     )
     wsgi: Any = app
     if settings.zookeeper is not None:
@@ -336,7 +343,9 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         wsgi = with_node(wsgi, group)  # not counted: a leader's requests wait for news
     wsgi = closing(wsgi)
     graphite = graphite_of(settings, service, metrics, stopping)
-    housekeeper = threading.Thread(target=_prune, args=(stopping, history, settings), name="housekeeper", daemon=True)
+    housekeeper = threading.Thread(
+        target=_prune, args=(stopping, history, revisions, settings), name="housekeeper", daemon=True
+    )
 
     def hand_over() -> None:
         stopping.wait()  # a signal's handler may do no more than set this
@@ -354,12 +363,14 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
             group.close()
         dispatcher.stop()
         writer.stop()
+        revisions.stop()
         store.close()
         history.close()
 
     if graphite is not None:
         graphite.start()
     writer.start()
+    revisions.start()
     if group is not None:
         group.open()
     service.start()
@@ -367,6 +378,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
         leaver.start()  # others need not wait for clients that keep this node up
     _until_loaded(service)
     housekeeper.start()
+    watch.start(stopping)
     return Server(service, wsgi, stop)
 
 
@@ -412,12 +424,13 @@ def _patiently(open_store: Callable[[], SqliteJobStore]) -> SqliteJobStore:
             time.sleep(0.2)
 
 
-def _prune(stopping: threading.Event, history: SqlHistoryStore, settings: Settings) -> None:
+def _prune(stopping: threading.Event, history: SqlHistoryStore, revisions: RevisionStore, settings: Settings) -> None:
     """Remove old runs now and then."""
     while not stopping.wait(PRUNE_EVERY_S):
         try:
             oldest = SystemClock().now() - settings.history_max_age * 86_400_000
             removed = history.prune(oldest, settings.history_keep_per_job)
+            revisions.prune(oldest)
             history.prune_statistics(SystemClock().now())
             if removed:
                 log.info("old runs removed from history", runs=removed)

@@ -10,6 +10,9 @@
      +- BadRecord                 a stored record cannot be read, or a value cannot be stored (persistence/codec.py)
      +- UnknownJob, UnknownRun, UnknownTask
      +- Forbidden                 whoever asks may not do this
+     +- UnknownRevision
+     +- JobExists                 a job of this name is there, and was not to be replaced
+     +- JobChanged                somebody else has changed the job meanwhile
      +- GraphError                the job graph would not be right any more
      |   +- NoParents             a dependency-based job without parents
      |   +- MissingParents        a parent does not exist (or is the job itself, for a new job)
@@ -79,6 +82,23 @@ class IdInUse(InvalidInput):
 class UnknownJob(ChronosError):
     def __init__(self, name: str) -> None:
         super().__init__(f"Job '{name}' not found")
+        self.name = name
+
+
+class UnknownRevision(ChronosError):
+    def __init__(self, job: str, number: int) -> None:
+        super().__init__(f"revision {number} of job '{job}' not found")
+
+
+class JobExists(ChronosError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"a job named '{name}' exists already")
+        self.name = name
+
+
+class JobChanged(ChronosError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"job '{name}' was changed by somebody else meanwhile; nothing was saved")
         self.name = name
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from chronos_py.errors import Overloaded
 from chronos_py.model.messages import Event
+from chronos_py.model.revision import Author
+
+NOBODY = Author()
 
 
 @dataclass(slots=True)
@@ -17,6 +20,7 @@ class Posted:
 
     event: Event
     answer: Future[Any] | None = None
+    author: Author = NOBODY
 
 
 class Inbox:

@@ -18,6 +18,7 @@ import structlog
 from chronos_py.clock import Clock, Millis
 from chronos_py.drivers.base import Driver, DriverStatus, OutputChunk
 from chronos_py.durations import Durations
+from chronos_py.edits import AUTHOR, NoRevisions, Revisions, TurnEdits, job_of
 from chronos_py.election import Leadership, SoleLeader, Standing
 from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable
 from chronos_py.feed import Subscription
@@ -145,6 +146,7 @@ class Service:
         policy: Policy | None = None,
         notifier: Notifier | None = None,
         gauges: Gauges | None = None,
+        revisions: Revisions | None = None,
         inbox_limit: int = 10_000,
         durations: Callable[[], Any] | None = None,
         history_state: Callable[[], Mapping[str, Any]] | None = None,
@@ -164,6 +166,8 @@ class Service:
         self._notifier = notifier or NoNotifier()
         self._gauges = gauges or NoGauges()
         self._monotonic = monotonic or time.monotonic
+        self.revisions: Any = revisions or NoRevisions()
+        self._edits = TurnEdits()
         self._inbox = Inbox(inbox_limit)
         self._engine = Engine(self._policy)
         self._loop = self._engine.loop  # the offers as they were before the turn
@@ -226,7 +230,7 @@ class Service:
         if not self._leading:
             raise NotLeader(f"this node does not lead: {self._problem}")
         reply: Future[Any] = Future()
-        self._inbox.put(Posted(request, reply))
+        self._inbox.put(Posted(request, reply, AUTHOR.get()))
         try:
             return reply.result(timeout)
         except TimeoutError:
@@ -510,7 +514,10 @@ class Service:
             raise
         committed = self._monotonic()
         self._stale = ()
+        edits = self._edits.finish(turn.jobs, self.view.jobs, self._definition, self._clock.now())
         self._publish(turn)
+        if edits:
+            self.revisions.submit(edits)
         self._after_commit(turn)
         for item, value, problem in results:
             answer(item, value, problem)
@@ -535,11 +542,13 @@ class Service:
         while True:
             results, item = list[tuple[Posted, Any, BaseException | None]](), None
             self._loop = self._engine.loop.copy()
+            self._edits = TurnEdits()
             try:
                 for item in posted:
                     now = self._clock.now()
                     try:
                         results.append((item, self._engine.handle(item.event, now), None))
+                        self._note(item, now)
                     except ChronosError as error:
                         results.append((item, None, error))
                 item = None
@@ -553,6 +562,16 @@ class Service:
                     answer(item, None, error)
                     posted = [other for other in posted if other is not item]
                 self._reload(self._loop)
+
+    def _note(self, item: Posted, now: Millis) -> None:
+        """Take note of who changed a job."""
+        name = job_of(item.event)
+        if name is not None:
+            self._edits.note(item.event, item.author, self.view.jobs, self._definition(name), now)
+
+    def _definition(self, name: str) -> Job | None:
+        entry = self._engine.book.jobs.get(name)
+        return entry.job if entry is not None else None
 
     def _reload(self, loop: OfferLoop) -> None:
         """Forget what the turn has done so far: read the engine's state again."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests with containers, Mesos, ZooKeeper and PostgreSQL need from Debian's packages, where that is possible without
+# Installs what the tests with containers, Mesos, ZooKeeper, PostgreSQL and a browser need from Debian's packages, where that is possible without
 # asking. What cannot be installed makes those tests skip with a reason, or fail when CI is set: this script itself only
 # tells. The binary of Mesos is not among it: the tests fetch that into the user's cache, with pypi-simple.
 set -uo pipefail
@@ -12,6 +12,7 @@ command -v g++ >/dev/null && command -v gcc >/dev/null || packages+=(g++)
 command -v java >/dev/null || packages+=(default-jre-headless)
 compgen -G '/usr/share/java/zookeeper*.jar' >/dev/null || packages+=(zookeeper)
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
+command -v chromium >/dev/null || packages+=(chromium)
 [ ${#packages[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

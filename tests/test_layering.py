@@ -13,8 +13,8 @@ PACKAGE = ROOT / "chronos_py"
 
 ORDER = """
 errors < clock | zookeeper | flagfiles | machine < config | logs < model < executor
-< scheduler | persistence | drivers | notify | election | metrics | inbox | feed | durations | graphite | tls
-< loading | simulation < planner < service < api | ui | examples < app
+< scheduler | persistence | drivers | notify | election | metrics | inbox | edits | feed | durations | graphite | tls
+< loading | simulation < planner < service < api < ui | examples < app
 < serving | doctor | inquiries | simulate | transfer < cli < __main__
 """
 LEVELS = {part.strip(): level for level, parts in enumerate(ORDER.split("<")) for part in parts.split("|")}

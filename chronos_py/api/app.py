@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import structlog
-from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from flask import Blueprint, Flask, Response, g, request
+from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, NotFound
 
 from chronos_py.api.audit import AuditLog
 from chronos_py.api.backend import ApiSettings, Backend
 from chronos_py.api.chronos import chronos_blueprint
+from chronos_py.api.editing import editing_blueprint
 from chronos_py.api.errors import api_answer
 from chronos_py.api.figures import figures_blueprint
 from chronos_py.api.guard import Guard, GuardSettings, audit_blueprint
@@ -18,19 +20,26 @@ from chronos_py.api.immediate import immediate_blueprint
 from chronos_py.api.logging_levels import logging_blueprint
 from chronos_py.api.masking import without_url_secrets
 from chronos_py.api.pages import error_page
-from chronos_py.api.planning import plan_blueprint
+from chronos_py.api.plan import plan_blueprint
+from chronos_py.api.planning import planning_blueprint
+from chronos_py.api.proxy import PASSED_FOR, PASSED_ON
 from chronos_py.api.resources import resources_blueprint
 from chronos_py.api.runs import runs_blueprint
 from chronos_py.api.system import system_blueprint
 from chronos_py.api.transport import REFUSAL, answer, as_routed, compress, take_the_rest
+from chronos_py.edits import AUTHOR
 from chronos_py.errors import ChronosError, NotLeader
 from chronos_py.metrics import Metrics
+from chronos_py.model.revision import Author
 
 log = structlog.get_logger(__name__)
 
 PREFIXES = ("/scheduler", "/v1/scheduler")
 LEADER_PATHS = frozenset(f"{prefix}/leader" for prefix in PREFIXES)
-LOADED = tuple(f"/api/{name}" for name in ("jobs", "runs", "queue", "quarantine", "statistics", "resources", "plan"))
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+OWN_SITE = frozenset({"same-origin", "none"})  # what browsers say of a request that no other site's page makes
+_LOADED = "jobs runs queue quarantine statistics resources validate calendar timeline plan"
+LOADED = tuple(f"/api/{name}" for name in _LOADED.split())
 
 
 def create_app(
@@ -39,8 +48,12 @@ def create_app(
     metrics: Metrics | None = None,
     guard_settings: GuardSettings | None = None,
     audit: AuditLog | None = None,
+    pages: Callable[[Backend], Blueprint] | None = None,
 ) -> Flask:
-    """Return the application that answers for a running service. `/metrics` shows what `metrics` has counted, too."""
+    """Return the application that answers for a running service. `/metrics` shows what `metrics` has counted, too.
+
+    `pages` makes what people look at: `/` and all below `/ui`.
+    """
     settings = settings or ApiSettings()
     guard = Guard(backend, guard_settings or GuardSettings(), audit or AuditLog(None))
     backend = cast(Backend, guard)
@@ -51,6 +64,8 @@ def create_app(
     app.register_blueprint(chronos_blueprint(backend, settings, 2))
     app.register_blueprint(chronos_blueprint(backend, settings, 3))
     app.register_blueprint(runs_blueprint(backend, settings))
+    app.register_blueprint(editing_blueprint(backend, settings))
+    app.register_blueprint(planning_blueprint(backend))
     app.register_blueprint(immediate_blueprint(backend, settings))
     app.register_blueprint(figures_blueprint(backend))
     app.register_blueprint(resources_blueprint(backend))
@@ -58,16 +73,21 @@ def create_app(
     app.register_blueprint(system_blueprint(backend, metrics))
     app.register_blueprint(logging_blueprint())
     app.register_blueprint(audit_blueprint(guard.audit))
+    if pages is not None:
+        app.register_blueprint(pages(backend))
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ChronosError, api_answer)
     app.register_error_handler(Exception, _bug)
 
     @app.before_request
     def known() -> None:
+        AUTHOR.set(Author(request.environ.get("REMOTE_USER", ""), client_address()))
         guard.admit()
         refusal: Exception | None = request.environ.get(REFUSAL)
         if refusal is not None:
             raise refusal
+        if request.method not in READING and request.headers.get("Sec-Fetch-Site", "none") not in OWN_SITE:
+            raise Forbidden("a page of another site may not change anything here")
         if request.path.rstrip("/") in LEADER_PATHS:
             return
         if not backend.view.loaded and _on((*PREFIXES, *LOADED)):
@@ -80,7 +100,9 @@ def create_app(
         if request.method == "OPTIONS" and response.allow:
             response.headers["Allow"] = ",".join(sorted(response.allow))
             response.headers.pop("Content-Type", None)
-        if request.path != "/ping":  # which names the asker alone, and nobody who did not ask
+        if request.path not in ("/ping", "/") and not _on(
+            ("/ui",)
+        ):  # /ping names the asker alone; pages are read here alone
             response.headers.setdefault("Access-Control-Allow-Origin", "*")
         if guard.masks_answers and not response.is_streamed:
             g.pop("kept_body", None)  # which is as it was
@@ -91,6 +113,12 @@ def create_app(
 
     app.wsgi_app = as_routed(app.wsgi_app)  # type: ignore[assignment,method-assign]
     return app
+
+
+def client_address() -> str:
+    """Return the address that a request came from; of one that another node has passed on, what that node said."""
+    passed = request.headers.get(PASSED_ON) and request.headers.get(PASSED_FOR)
+    return str(passed or request.remote_addr or "")[:100]
 
 
 def _on(prefixes: tuple[str, ...]) -> bool:

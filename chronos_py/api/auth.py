@@ -167,6 +167,7 @@ def with_access(app: Wsgi, access: Access, realm: str) -> Wsgi:
         found = access.judge(environ.get("HTTP_AUTHORIZATION", ""), environ.get("REMOTE_ADDR", ""))
         if isinstance(found, Principal):
             environ[PRINCIPAL] = found
+            environ["REMOTE_USER"] = found.name
             return app(environ, start_response)
         path = environ.get("PATH_INFO", "/")
         if isinstance(found, Wait):

@@ -16,6 +16,7 @@ from chronos_py.model.job import Job
 from chronos_py.model.messages import Request
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
+from chronos_py.model.revision import Revision
 from chronos_py.model.statistics import Group, StatisticsQuery
 from chronos_py.model.tally import Tally
 from chronos_py.model.view import View
@@ -34,8 +35,23 @@ class History(Protocol):
 
     def recent_attempts(self, job: str, limit: int) -> list[AttemptRecord]: ...
 
+    def overlapping(self, begin: Millis, end: Millis, latest: Millis, limit: int) -> list[RunRecord]:
+        """Return runs made before `end` that ended from `begin` on and before `latest`, the first to end first."""
+
+    def newest_of(self, jobs: Sequence[str]) -> list[RunRecord]:
+        """Return the newest run of each of these jobs, of those that ran."""
+
     def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
         """Sum up; records that were made a moment ago may be missing. Raises InvalidInput for what is not kept."""
+
+
+class Revisions(Protocol):
+    """Who changed which job."""
+
+    def of_job(self, job: str, limit: int, before: int | None = None) -> list[Revision]:
+        """Return a job's revisions, newest first. Raises StoreUnavailable."""
+
+    def get(self, job: str, number: int) -> Revision | None: ...
 
 
 class OutputChunk(Protocol):
@@ -75,6 +91,9 @@ class Backend(Protocol):
     @property
     def policy(self) -> Policy:
         """Return the settings by which the engine decides."""
+
+    @property
+    def revisions(self) -> Revisions: ...
 
     def call(self, request: Request, timeout: float = 30.0) -> Any:
         """Carry out a request, durably, and return its answer. Raises ChronosError; then nothing was changed."""

@@ -16,13 +16,13 @@ from chronos_py.model.schemas import JOB_FIELDS
 from chronos_py.model.view import JobView
 
 
-def check_fields(changes: Any, name: str) -> dict[str, Any]:
-    """Return the changes of a job. Raises InvalidInput for what is no object, no field, or another name."""
+def check_fields(changes: Any, name: str | None = None) -> dict[str, Any]:
+    """Return an object of fields of a job. Raises InvalidInput for what is no object, no field, or another name."""
     if not isinstance(changes, dict):
         raise InvalidInput("body", changes, "must be a JSON object")
     for field in changes.keys() - JOB_FIELDS:
         raise InvalidInput(field, changes[field], "is no field of a job")
-    if changes.get("name", name) != name:
+    if name is not None and changes.get("name", name) != name:
         raise InvalidInput("name", changes["name"], "a job cannot be renamed")
     return changes
 

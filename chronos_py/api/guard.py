@@ -16,9 +16,9 @@ from flask.typing import ResponseReturnValue
 
 from chronos_py.api.audit import NEWEST, AuditLog
 from chronos_py.api.auth import PRINCIPAL
-from chronos_py.api.backend import Backend
+from chronos_py.api.backend import Backend, Revisions
 from chronos_py.api.forms import iso
-from chronos_py.api.masking import Mask, MaskedViews
+from chronos_py.api.masking import Mask, MaskedRevisions, MaskedViews
 from chronos_py.api.parameters import number
 from chronos_py.api.principals import ANYONE, Principal, Role
 from chronos_py.api.transport import answer
@@ -75,7 +75,8 @@ class Guard:
         self._backend = backend
         self._settings = settings
         self._audit = audit
-        self._masked = MaskedViews(Mask(settings.secret_variables))
+        self._mask = Mask(settings.secret_variables)
+        self._masked = MaskedViews(self._mask)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -93,6 +94,14 @@ class Guard:
         if principal.role >= Role.OPERATOR and not principal.limited:
             return self._backend.view
         return self._masked.of(self._backend.view, principal.sees_secrets, partial=principal.role >= Role.OPERATOR)
+
+    @property
+    def revisions(self) -> Revisions:
+        """Return what was changed; with secrets hidden from all but those who may see every job's."""
+        principal = self.principal()
+        if principal.role >= Role.OPERATOR and not principal.limited:
+            return self._backend.revisions
+        return MaskedRevisions(self._backend.revisions, self._mask)
 
     def call(self, request: Request, timeout: float = 30.0) -> Any:
         """See Backend. Raises Forbidden, InvalidInput."""
@@ -190,7 +199,7 @@ class Guard:
     # --- what was done
 
     def _note(self, principal: Principal, change: Request, error: Exception | None) -> None:
-        if isinstance(change, UNTOLD):
+        if isinstance(change, UNTOLD) or (isinstance(change, SubmitJob | ChangeJob) and change.only_check):
             return
         entry: dict[str, Any] = {
             "at": iso(self._backend.now()),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+from chronos_py.api.backend import Revisions
 from chronos_py.logs import HIDDEN
 from chronos_py.model.job import Fetch, Job
+from chronos_py.model.revision import Revision
 from chronos_py.model.view import JobView, View
 
 # Of text that may be JSON: what stands between quotes is one value. The first part may be a user, or a token alone.
@@ -38,9 +41,36 @@ class Mask:
             ),
         )
 
+    def document(self, text: str | None) -> str | None:
+        """Return a job's document, as JSON, as `job` would have it."""
+        if not text:
+            return text
+        document = json.loads(text)
+        for variable in document.get("environmentVariables") or ():
+            if self._names.search(str(variable.get("name", ""))):
+                variable["value"] = HIDDEN
+        return without_url_secrets(json.dumps(document))
+
     @staticmethod
     def _fetch(fetch: Fetch) -> Fetch:
         return replace(fetch, uri=without_url_secrets(fetch.uri))
+
+
+class MaskedRevisions:
+    """Revisions with the secrets in their documents hidden; all of them, for who owned a job then is not asked."""
+
+    def __init__(self, revisions: Revisions, mask: Mask) -> None:
+        self._revisions, self._mask = revisions, mask
+
+    def of_job(self, job: str, limit: int, before: int | None = None) -> list[Revision]:
+        return [self._masked(revision) for revision in self._revisions.of_job(job, limit, before)]
+
+    def get(self, job: str, number: int) -> Revision | None:
+        found = self._revisions.get(job, number)
+        return None if found is None else self._masked(found)
+
+    def _masked(self, revision: Revision) -> Revision:
+        return replace(revision, before=self._mask.document(revision.before), after=self._mask.document(revision.after))
 
 
 Kept = dict[str, tuple[JobView, JobView]]  # by name: the job as it is, and as it is shown

@@ -43,6 +43,7 @@ from chronos_py.api.immediate_forms import (
     ImmediateStoppedForm,
 )
 from chronos_py.api.plan_forms import PLAN_FORMS
+from chronos_py.api.planning_forms import FORMS as PLANNING_FORMS
 from chronos_py.api.report_forms import (
     AgentCapacityForm,
     AmountsForm,
@@ -72,6 +73,7 @@ _FORMS: tuple[type[Schema], ...] = (
     *(AmountsForm, CapacityForm, AttributeCapacityForm, AgentCapacityForm, WaitingLevelForm, WaitingForm),
     ResourcesForm,
     *PLAN_FORMS,
+    *PLANNING_FORMS,
 )
 
 API_PAGE = """<!doctype html>
@@ -83,7 +85,9 @@ code{background:#eef2f6;padding:.1em .3em;border-radius:3px}li{margin:.3rem 0}</
 <p>The machine-readable description is <a href="/api/openapi.json">/api/openapi.json</a>.</p>
 <ul>
 <li><code>GET /api/jobs</code>, <code>GET</code> and <code>PATCH /api/jobs/{name}</code>,
-<code>/api/jobs/{name}/why</code></li>
+<code>/api/jobs/{name}/why</code>, <code>/api/jobs/{name}/revisions</code></li>
+<li><code>POST /api/validate</code>, <code>GET /api/schedule</code>, <code>/api/calendar</code>,
+<code>/api/timeline</code></li>
 <li><code>POST</code> and <code>GET /api/jobs/immediate</code>, <code>GET</code> and
 <code>DELETE /api/jobs/immediate/{id}</code>, <code>POST /api/jobs/immediate/kill</code>, <code>/status</code></li>
 <li><code>GET /api/runs</code>, <code>GET</code>, <code>PATCH</code> and <code>DELETE /api/runs/{run}</code>,
@@ -100,10 +104,14 @@ code{background:#eef2f6;padding:.1em .3em;border-radius:3px}li{margin:.3rem 0}</
 </ul></body></html>
 """
 
-_INTEGERS = {"limit", "offset", "length", "cursor", "run", "attempt"}
+_INTEGERS = {"revision", "count", "names", "limit", "offset", "length", "cursor", "run", "attempt"}
 _QUERY = {
     "/api/jobs": ("q", "owner", "kind", "disabled", "limit", "cursor", "offset"),
     "/api/runs": ("job", "outcome", "trigger", "owner", "state", "from", "to", "limit", "cursor"),
+    "/api/schedule": ("schedule", "zone", "count"),
+    "/api/jobs/{name}/revisions": ("limit", "cursor"),
+    "/api/calendar": ("from", "to", "per", "zone", "owner", "names"),
+    "/api/timeline": ("from", "to", "by", "q", "limit"),
     "/api/jobs/immediate": ("ids", "label", "state", "owner", "name", "limit", "cursor"),
     "/api/queue": ("limit",),
     "/api/audit": ("limit",),
@@ -112,6 +120,7 @@ _QUERY = {
     "/api/runs/{run}/attempts/{attempt}/{stream}": ("offset", "length", "follow"),
 }
 _BODIES = {
+    "/api/validate": "Check",
     "/api/runs/{run}": "RunChange",
     "/api/jobs/immediate": "Immediate",
     "/api/jobs/immediate/status": "ImmediateIds",
@@ -124,6 +133,14 @@ _OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
     ("/api/jobs/{name}", "get", "One job, with the fields of both lines and its state", "Job"),
     ("/api/jobs/{name}", "patch", "Change single fields; null sets the default", None),
     ("/api/jobs/{name}/why", "get", "When the job runs next and what its runs wait for", "JobWhy"),
+    ("/api/jobs", "post", "Make a job; one of that name that is there stays as it is", "Created"),
+    ("/api/validate", "post", "What would be wrong with a job, field by field; changes nothing", "Validation"),
+    ("/api/schedule", "get", "When a schedule is due", "Upcoming"),
+    ("/api/jobs/{name}/revisions", "get", "Who changed the job, newest first", "RevisionList"),
+    ("/api/jobs/{name}/revisions/{revision}", "get", "One change of a job", "RevisionDetail"),
+    ("/api/jobs/{name}/revisions/{revision}/restore", "post", "Put a definition back in place", None),
+    ("/api/calendar", "get", "How many runs will start when", "Calendar"),
+    ("/api/timeline", "get", "The runs that were under way in a span, by job or agent", "Timeline"),
     ("/api/jobs/immediate", "post", "Run something now: one job, or all of a list", "ImmediateStarted"),
     ("/api/jobs/immediate", "get", "List immediate jobs, newest first", "ImmediateList"),
     ("/api/jobs/immediate/{name}", "get", "How far an immediate job has come, by its id", "ImmediateDetail"),
@@ -202,7 +219,8 @@ def _responses(path: str, form: str | list[str] | None) -> dict[str, Any]:
         content = {JSON: {"schema": {"type": "array", "items": _reference(form[0])}}}
     else:
         content = {JSON: {"schema": _reference(str(form))}}
-    return {"200": {"description": "done", "content": content}, status: refused}
+    done = "201" if form == "Created" else "200"
+    return {done: {"description": "done", "content": content}, status: refused}
 
 
 def _describe(field: Any) -> dict[str, Any]:
@@ -243,7 +261,7 @@ def openapi_document() -> dict[str, Any]:
         operation: dict[str, Any] = {"summary": summary, "responses": _responses(path, answer)}
         if _parameters(path):
             operation["parameters"] = _parameters(path)
-        if method in ("post", "patch") or path.endswith("iso8601"):
+        if (method in ("post", "patch") and not path.endswith("/restore")) or path.endswith("iso8601"):
             operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _body(path)}}}
         paths.setdefault(path, {})[method] = operation
     for path, operations in paths.items():

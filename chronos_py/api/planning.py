@@ -1,198 +1,237 @@
-"""POST /api/plan: what would happen, with some changes and without them. It changes nothing."""
+"""/api/calendar and /api/timeline: when runs will start, and when they ran."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from operator import add
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import orjson
-from flask import Blueprint
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
-from marshmallow import ValidationError
 
-from chronos_py.api.backend import ApiSettings, Backend
-from chronos_py.api.changes import changed_job, check_fields
-from chronos_py.api.plan_forms import LONGEST_S, PlanQuestionForm, first_problem
-from chronos_py.api.transport import answer, consume_json, json_body
-from chronos_py.clock import Millis, read_instant
-from chronos_py.errors import InvalidInput, InvalidName
-from chronos_py.model.capacity import ZERO, Parts, parts, rooms
-from chronos_py.model.documents import NAME_RULES, name_allowed, read_job
-from chronos_py.model.job import Counters, Job
-from chronos_py.model.resources import Resources
-from chronos_py.model.run import Outcome, Run
-from chronos_py.model.schemas import JOB_FIELDS
-from chronos_py.model.view import JobView
-from chronos_py.planner.process import Planner
-from chronos_py.simulation.agents import MOST, Move, VirtualAgent, renamed, total_of
-from chronos_py.simulation.chance import Chance
-from chronos_py.simulation.plan import Changes, Question, Situation
+from chronos_py.api.backend import Backend
+from chronos_py.api.parameters import choice, instant, number
+from chronos_py.api.transport import answer
+from chronos_py.clock import Millis, iso_utc
+from chronos_py.errors import InvalidInput
+from chronos_py.scheduler.load import Load, upcoming_load
+from chronos_py.scheduler.moments import required_zone
 
-DAY_S = 86_400
-BUCKETS = 1000
-WIDTHS = (60, 300, 900, 1800, 3600, 7200, 21_600, 43_200, DAY_S, 7 * DAY_S)  # seconds; at most 60 of them
-SAMPLES = 20  # newest attempts of a job that are looked at
-READING_S = 10.0  # for history; jobs that were not read by then run as long as the others
-USUAL: Millis = 60_000
-_JUDGED = frozenset({Outcome.SUCCESS, Outcome.FAILED, Outcome.TIMED_OUT})
-_QUESTION = PlanQuestionForm()
+MINUTE: Millis = 60_000
+HOUR: Millis = 3_600_000
+DAY: Millis = 24 * HOUR
+MOST_SPANS = 1500
+MOST_NAMES = 500
+MOST_BARS = 5000
+LONGEST_SPAN = 366 * DAY
+LOOK_AHEAD: Millis = 7 * DAY  # a run that ended later than this after the span is not found by it
+LENGTHS = {"minute": MINUTE, "hour": HOUR, "day": DAY}
 
 
-def read_question(body: Any) -> dict[str, Any]:
-    """Return the values of a request's body. Raises InvalidInput."""
-    if not isinstance(body, dict):
-        raise InvalidInput("body", body, "must be a JSON object")
-    try:
-        values: dict[str, Any] = _QUESTION.load(body)
-    except ValidationError as error:
-        field, problem = first_problem(error.messages)
-        raise InvalidInput(field, body.get(field.split(".")[0]), problem) from None
-    return values
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One run in the timeline. `ended` None: it has not; `started` None: no attempt has."""
+
+    run: int
+    job: str
+    host: str
+    state: str
+    trigger: str
+    due: Millis
+    created: Millis
+    started: Millis | None
+    ended: Millis | None
+    attempts: int
 
 
-def instant(field: str, text: str | None, default: Millis) -> Millis:
-    """Return an instant, by ISO 8601; without a zone it is UTC. Raises InvalidInput."""
-    return default if text is None else read_instant(field, text)
+@dataclass(slots=True)
+class Row:
+    """What belongs together, one job's runs or one agent's; those in one lane do not overlap."""
+
+    name: str
+    lanes: list[list[Bar]] = field(default_factory=list)
+    bars: int = 0
 
 
-class PlanApi:
-    """The view of /api/plan."""
-
-    def __init__(self, backend: Backend, settings: ApiSettings, planner: Planner) -> None:
-        self.backend = backend
-        self.settings = settings
-        self.planner = planner
-
-    def plan(self) -> ResponseReturnValue:
-        consume_json()
-        values = read_question(json_body())
-        now = self.backend.now()
-        start = instant("from", values["start"], now)
-        end = instant("to", values["end"], start + DAY_S * 1000)
-        if start < now:
-            raise InvalidInput("from", values["start"], "must not be in the past")
-        if not start < end <= now + LONGEST_S * 1000:
-            raise InvalidInput("to", values["end"], f"must be later than `from`, and within {LONGEST_S // DAY_S} days")
-        views, runs = self._now()
-        agents = self._agents(runs.values())
-        changes = Changes(
-            tuple(self._change(document, views, now) for document in values["jobs"]),
-            tuple(dict.fromkeys(values["remove"])),
-            tuple(self._moves(values, agents, now)),
-        )
-        jobs = {name: view.job for name, view in views.items()}
-        states = {name: view.state for name, view in views.items()}
-        question = Question(
-            Situation(now, self.backend.policy, jobs, states, runs, agents),
-            changes,
-            self._chance(values, jobs.values()),
-            start,
-            end,
-            _bucket(values["bucket"], start, end),
-            int(values["late"] * 1000),
-            values["rows"],
-            self.planner.limits.launches,
-        )
-        return answer(orjson.dumps(self.planner.plan(question)))
-
-    def _now(self) -> tuple[dict[str, JobView], dict[int, Run]]:
-        """Return jobs and runs of one moment: taken again when a turn was published meanwhile."""
-        view = self.backend.view
-        for _ in range(10):
-            changed = view.changed
-            jobs, runs = dict(view.jobs), dict(view.runs)
-            if view.changed == changed:
-                break
-        return jobs, runs
-
-    def _agents(self, runs: Iterable[Run]) -> tuple[VirtualAgent, ...]:
-        """Return agents that have what we could use of the real ones, with what our tasks hold already."""
-        by_us: dict[str, Parts] = {}
-        for run in runs:
-            view = self.backend.view.jobs.get(run.job) if run.on_agent else None
-            job = run.immediate.job if run.immediate is not None and run.on_agent else view.job if view else None
-            if job is not None:
-                need = parts(self.backend.need(job))
-                by_us[run.agent_id] = tuple(map(add, by_us.get(run.agent_id, ZERO), need))
-        return tuple(
-            VirtualAgent(
-                room.agent.id, Resources(*map(add, room.free, room.by_us)), room.agent.attributes, room.agent.host
-            )
-            for room in rooms(self.backend.capacity(), by_us, {}, None)
-            if room.agent.active
-        )
-
-    def _change(self, document: dict[str, Any], views: Mapping[str, JobView], now: Millis) -> tuple[Job, Counters]:
-        """Return what a document makes of a job, or the new job. Raises InvalidInput."""
-        name = document.get("name")
-        view = views.get(name) if isinstance(name, str) else None
-        if view is not None:
-            return changed_job(check_fields(document, view.job.name), view.job, view.state, self.settings.defaults, now)
-        for field in document.keys() - JOB_FIELDS:
-            raise InvalidInput(f"jobs.{field}", document[field], "is no field of a job")
-        read = read_job(document, 3, self.settings.defaults, now, every_field=True)
-        if not name_allowed(read.job.name, 2):
-            raise InvalidName(read.job.name, NAME_RULES[2])
-        return read.job, read.counters
-
-    def _moves(self, values: dict[str, Any], agents: Sequence[VirtualAgent], now: Millis) -> Iterable[Move]:
-        for number, gone in enumerate(values["remove_agents"]):
-            found = [agent.id for agent in agents if gone["agent"] in (agent.id, agent.host)]
-            if not found:
-                raise InvalidInput(f"removeAgents.{number}.agent", gone["agent"], "there is no such agent")
-            at = max(now, instant(f"removeAgents.{number}.at", gone["at"], now))
-            yield from (Move(at, agent) for agent in found)
-        taken = [agent.id for agent in agents]
-        for number, new in enumerate(values["add_agents"]):
-            amounts = {name: new[name] for name in ("cpus", "mem", "disk", "gpus") if new[name] is not None}
-            one = VirtualAgent("new-agent", total_of(amounts, new), new["attributes"])
-            at = max(now, instant(f"addAgents.{number}.at", new["at"], now))
-            if len(taken) + new["count"] > len(agents) + MOST:
-                raise InvalidInput("addAgents", new["count"], f"there may be {MOST} at most")
-            for _ in range(new["count"]):
-                agent = next(iter(renamed([replace(one, id=f"new-agent-{len(taken) - len(agents) + 1}")], taken)))
-                taken.append(agent.id)
-                yield Move(at, agent.id, agent)
-
-    def _chance(self, values: dict[str, Any], jobs: Iterable[Job]) -> Chance:
-        """Return what history says of run times and failures, where the question does not."""
-        times: dict[str, Sequence[Millis]] = {job: (int(s * 1000),) for job, s in values["run_times"].items()}
-        failing: dict[str, float] = {}
-        end = time.monotonic() + READING_S
-        for job in jobs:
-            if time.monotonic() > end:
-                break
-            tries = [one for one in self.backend.history.recent_attempts(job.name, SAMPLES) if one.outcome in _JUDGED]
-            good = [one for one in tries if one.outcome is Outcome.SUCCESS and one.started is not None]
-            if good:
-                known = tuple(sorted(one.ended - (one.started or 0) for one in good))
-                times.setdefault(job.name, known)
-            if tries and values["failing"] is None:
-                failing[job.name] = sum(one.outcome is not Outcome.SUCCESS for one in tries) / len(tries)
-        usual = USUAL
-        if values["run_time"] is not None:
-            usual = int(values["run_time"] * 1000)
-        elif times:
-            middles = sorted(known[len(known) // 2] for known in times.values())
-            usual = middles[len(middles) // 2]
-        return Chance(values["seed"], times, (usual,), values["failing"] or 0.0, {**failing, **values["failing_jobs"]})
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    begin: Millis
+    end: Millis
+    rows: list[Row]
+    complete: bool
 
 
-def _bucket(given: float | None, start: Millis, end: Millis) -> Millis:
-    """Return the width of a bucket: what was given, or one that makes about fifty. Raises InvalidInput."""
-    usual = next((width for width in WIDTHS if (end - start) <= width * 60_000), WIDTHS[-1]) * 1000
-    width = int(given * 1000) if given is not None else usual
-    if (end - start) // width > BUCKETS:
-        raise InvalidInput("bucket", given, f"would make more than {BUCKETS} buckets")
-    return width
+def make_timeline(
+    backend: Backend, begin: Millis, end: Millis, *, by: str = "job", text: str = "", limit: int = MOST_BARS
+) -> Timeline:
+    """Return the runs that were under way between two instants, by job or by agent. `text`: in the job's name."""
+    now, wanted = backend.now(), text.lower()
+    bars: dict[int, Bar] = {}
+    found = backend.history.overlapping(begin, end, end + LOOK_AHEAD, limit)
+    for ended in found:
+        started = ended.first_started or ended.started
+        bars[ended.run] = Bar(
+            ended.run, ended.job, ended.host, ended.outcome.value, ended.trigger.value, ended.due, ended.created,
+            started, ended.ended, ended.attempts,
+        )  # fmt: skip
+    if now >= begin:
+        for run in list(backend.view.runs.values()):
+            if run.created < end and run.id not in bars:
+                started = run.first_started or run.started
+                bars[run.id] = Bar(
+                    run.id, run.job, run.host, run.phase.value, run.trigger.value, run.due, run.created, started, None,
+                    run.attempt + 1,
+                )  # fmt: skip
+    complete = len(found) < limit and len(bars) <= limit
+    rows: dict[str, Row] = {}
+    for bar in sorted(bars.values(), key=lambda bar: (bar.created, bar.run))[:limit]:
+        if wanted not in bar.job.lower():
+            continue
+        name = bar.job if by == "job" else bar.host
+        row = rows.setdefault(name, Row(name))
+        _place(row, bar, now)
+        row.bars += 1
+    return Timeline(begin, end, sorted(rows.values(), key=lambda row: row.name.lower()), complete)
 
 
-def plan_blueprint(backend: Backend, settings: ApiSettings) -> Blueprint:
-    """Return /api/plan."""
-    blueprint = Blueprint("plan", __name__, url_prefix="/api")
-    api = PlanApi(backend, settings, Planner(settings.stopping))
-    blueprint.add_url_rule("/plan", view_func=api.plan, methods=["POST"])
+def _place(row: Row, bar: Bar, now: Millis) -> None:
+    """Put a bar, none of which began later so far, into the first lane that is free."""
+    for lane in row.lanes:
+        last = lane[-1]
+        if (last.ended if last.ended is not None else now + 1) <= bar.created:
+            lane.append(bar)
+            return
+    row.lanes.append([bar])
+
+
+def day_start(at: Millis, zone: tzinfo) -> datetime:
+    """Return the midnight before an instant on a zone's clock."""
+    return datetime.fromtimestamp(at / 1000, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def millis(moment: datetime) -> Millis:
+    return int(moment.timestamp() * 1000)
+
+
+def edges_of(begin: Millis, end: Millis, per: str, zone: tzinfo) -> list[Millis]:
+    """Return where spans begin, and the end of the last: days by the zone's midnights. Raises InvalidInput."""
+    if not begin < end:
+        raise InvalidInput("to", iso_utc(end), "must be later than from")
+    if end - begin > LONGEST_SPAN or (end - begin) / LENGTHS[per] > MOST_SPANS:
+        raise InvalidInput("to", iso_utc(end), f"makes more than {MOST_SPANS} spans, or more than a year")
+    if per == "day":
+        day, edges = day_start(begin, zone), list[Millis]()
+        while millis(day) < end:
+            edges.append(millis(day))
+            day = (day.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=zone)
+        return [*edges, millis(day)]
+    length = LENGTHS[per]
+    begin -= begin % length
+    count = -((begin - end) // length)
+    return [begin + step * length for step in range(count + 1)]
+
+
+class Loads:
+    """The load of spans that were asked for a moment ago: with many jobs it takes seconds to count."""
+
+    MOST, LIFE = 16, 20_000
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._known: dict[Any, tuple[Millis, Load]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, edges: list[Millis], names: int, owner: str = "") -> Load:
+        """Return the starts to come between some edges."""
+        now = self._backend.now()
+        jobs = self._backend.view.jobs
+        key = (tuple(edges), names, owner, len(jobs))
+        with self._lock:  # one at a time: others wait, and find it known
+            known = self._known.get(key)
+            if known is not None and 0 <= now - known[0] < min(self.LIFE, 10 * len(jobs)):
+                return known[1]
+            views = (view for view in list(jobs.values()) if owner in view.job.owner)
+            load = upcoming_load(views, edges, names)
+            self._known = {k: v for k, v in self._known.items() if now - v[0] < self.LIFE}
+            if len(self._known) < self.MOST:
+                self._known[key] = (now, load)
+            return load
+
+
+def zone_of(name: str) -> tzinfo:
+    """Return a zone by its name, UTC for none. Raises InvalidInput."""
+    return required_zone(name) if name else UTC
+
+
+def calendar(backend: Backend, loads: Loads) -> ResponseReturnValue:
+    """Count the starts to come, by minute, hour or day of a zone."""
+    per = choice("per", tuple(LENGTHS), "hour") or "hour"
+    now = backend.now()
+    begin = instant("from")
+    begin = now if begin is None else begin
+    end = instant("to")
+    end = begin + (7 * DAY if per != "minute" else HOUR) if end is None else end
+    edges = edges_of(begin, end, per, zone_of(request.args.get("zone", "")))
+    load = loads.of(edges, number("names", 0, 0, MOST_NAMES), request.args.get("owner", ""))
+    spans = [
+        {"from": iso_utc(edge), "starts": load.counts[at], "names": load.names[at]}
+        for at, edge in enumerate(edges[:-1])
+    ]
+    peaks = [{"at": iso_utc(at), "starts": starts} for at, starts in load.minutes.most_common(10)]
+    return answer(orjson.dumps({"spans": spans, "peaks": peaks, "jobs": load.jobs, "complete": load.complete}))
+
+
+def timeline(backend: Backend) -> ResponseReturnValue:
+    """List the runs that were under way in a span, by job or agent, in lanes without overlaps."""
+    begin, end = span_asked(backend, HOUR)
+    by = choice("by", ("job", "agent"), "job") or "job"
+    limit = number("limit", MOST_BARS, 1, MOST_BARS)
+    made = make_timeline(backend, begin, end, by=by, text=request.args.get("q", ""), limit=limit)
+    rows = [{"name": row.name, "lanes": [[_bar_form(bar) for bar in lane] for lane in row.lanes]} for row in made.rows]
+    return answer(orjson.dumps({"from": iso_utc(begin), "to": iso_utc(end), "rows": rows, "complete": made.complete}))
+
+
+def span_asked(backend: Backend, length: Millis) -> tuple[Millis, Millis]:
+    """Return the span that the query asks for, else the last `length`. Raises InvalidInput."""
+    end = instant("to")
+    begin = instant("from")
+    if end is None:
+        end = backend.now() if begin is None else begin + length
+    if begin is None:
+        begin = end - length
+    if not 0 < end - begin <= LONGEST_SPAN:
+        raise InvalidInput("to", iso_utc(end), "must be later than from, by a year at most")
+    return begin, end
+
+
+def _bar_form(bar: Bar) -> dict[str, Any]:
+    def shown(at: Millis | None) -> str | None:
+        return None if at is None else iso_utc(at)
+
+    return {
+        "run": bar.run,
+        "job": bar.job,
+        "host": bar.host,
+        "state": bar.state,
+        "trigger": bar.trigger,
+        "due": shown(bar.due),
+        "created": shown(bar.created),
+        "started": shown(bar.started),
+        "ended": shown(bar.ended),
+        "attempts": bar.attempts,
+    }
+
+
+def planning_blueprint(backend: Backend) -> Blueprint:
+    """Return the paths about what ran and what will."""
+    blueprint, loads = Blueprint("planning", __name__, url_prefix="/api"), Loads(backend)
+    views: tuple[tuple[str, Callable[[], ResponseReturnValue]], ...] = (
+        ("calendar", lambda: calendar(backend, loads)),
+        ("timeline", lambda: timeline(backend)),
+    )
+    for name, view in views:
+        blueprint.add_url_rule(f"/{name}", name, view)
     return blueprint

@@ -27,15 +27,17 @@ from chronos_py.errors import BadGateway, NotLeader, Overloaded, Unavailable
 log = structlog.get_logger(__name__)
 
 PASSED_ON = "X-Chronos-Passed-On"  # names the node that passed a request on; what has it is passed on no further
+PASSED_FOR = "X-Chronos-Passed-For"  # the address of the client that it came from
 BLOCK = 64 * 1024
 CONNECT_S = 3.0
 READ_S = 45.0  # from one piece of the answer to the next: longer than the service's 30 s and a stream's heartbeat
 OWN_PATHS = frozenset({"/ping", "/health", "/api/leader", "/scheduler/leader", "/v1/scheduler/leader"})
+OWN_FILES = "/ui/static/"  # the same on each node, and needed to show that there is no leader
 
 # Between two nodes only (RFC 9110, 7.6.1), and what the client library says itself.
 _HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
 _HOP |= {"transfer-encoding", "upgrade", "expect", "http2-settings"}
-_NOT_SENT = _HOP | {"host", "content-length", PASSED_ON.lower()}
+_NOT_SENT = _HOP | {"host", "content-length", PASSED_ON.lower(), PASSED_FOR.lower()}
 _NOT_RETURNED = _HOP | {"date", "server"}
 _PLAIN = "".join(map(chr, range(0x21, 0x7F)))  # what a request's line may hold as it is
 
@@ -95,7 +97,7 @@ def _is_own(environ: dict[str, Any]) -> bool:
     if path == "/metrics":
         form = parse_qs(environ.get("QUERY_STRING", "")).get("format", [None])[0]
         return prefers_prometheus(environ.get("HTTP_ACCEPT", ""), form)
-    return path.rstrip("/") in OWN_PATHS
+    return path.rstrip("/") in OWN_PATHS or path.startswith(OWN_FILES)
 
 
 def _destination(environ: dict[str, Any], election: Election, own: str) -> str:
@@ -181,6 +183,7 @@ class Exchange:
         except (ValueError, http.client.HTTPException):  # what the library does not let into a request
             raise BadRequest from None
         connection.putheader(PASSED_ON, self._settings.address)
+        connection.putheader(PASSED_FOR, environ.get("REMOTE_ADDR", ""))
         if length:
             connection.putheader("Content-Length", length)
         elif chunked:

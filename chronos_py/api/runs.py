@@ -14,7 +14,8 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from chronos_py.api.backend import ApiSettings, Backend, OutputChunk
-from chronos_py.api.changes import changed_job, check_fields
+from chronos_py.api.changes import check_fields
+from chronos_py.api.definitions import changer, expected_etags, job_etag
 from chronos_py.api.forms import active_run, ended_attempt, ended_run, iso, placement_form, present_attempt
 from chronos_py.api.openapi import API_PAGE, openapi_document
 from chronos_py.api.parameters import choice as _choice
@@ -22,7 +23,6 @@ from chronos_py.api.parameters import instant as _instant
 from chronos_py.api.parameters import number as _number
 from chronos_py.api.transport import answer, consume_json, json_body, nothing
 from chronos_py.errors import InvalidInput, Overloaded, Unavailable, UnknownJob, UnknownRun, UnknownTask
-from chronos_py.model.job import Counters, Job, JobState
 from chronos_py.model.messages import ChangeJob, KillRun, SetPriority
 from chronos_py.model.render import render_job
 from chronos_py.model.run import Outcome, Run, Trigger
@@ -90,18 +90,18 @@ class RunsApi:
         return _json({"total": len(found), "jobs": [self._job_form(view) for view in page], "cursor": more})
 
     def job(self, name: str) -> ResponseReturnValue:
-        return _json(self._job_form(self._view(name)))
+        view = self._view(name)
+        response = _json(self._job_form(view))
+        response.headers["ETag"] = job_etag(view.job)
+        return response
 
     def patch(self, name: str) -> ResponseReturnValue:
-        """Change the fields that are given, null back to its default; all others stay as they are."""
+        """Change the fields that are given, null back to its default; all others stay as they are. With If-Match only
+        when nobody has changed the job meanwhile (412)."""
         consume_json()
         changes = check_fields(json_body(), name)
-        self.backend.call(ChangeJob(name, partial(self._changed, changes)))
+        self.backend.call(ChangeJob(name, changer(changes, self.settings, self.backend.now, expected_etags())))
         return nothing()
-
-    def _changed(self, changes: dict[str, Any], job: Job, state: JobState) -> tuple[Job, Counters]:
-        """Return a job and its counters with some fields changed; the engine calls this with what is there then."""
-        return changed_job(changes, job, state, self.settings.defaults, self.backend.now())
 
     def why_job(self, name: str) -> ResponseReturnValue:
         """Say when a job runs next, and what its runs wait for."""

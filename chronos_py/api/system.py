@@ -1,4 +1,4 @@
-"""What is asked of a node itself: /ping, /health, /api/leader, /metrics; and the front page."""
+"""What is asked of a node itself: /ping, /health, /api/leader, /metrics."""
 
 from __future__ import annotations
 
@@ -12,27 +12,12 @@ from flask.typing import ResponseReturnValue
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from chronos_py import __version__
 from chronos_py.api.backend import Backend
 from chronos_py.api.statistics import QUANTILES, quantile
 from chronos_py.api.transport import answer, prefers_prometheus
 from chronos_py.metrics import Metrics
 
 NO_CACHE = "must-revalidate,no-cache,no-store"
-FRONT = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>chronos_py</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:3rem auto;padding:0 1rem;color:#1c2733}}
-code{{background:#eef2f6;padding:.1em .3em;border-radius:3px}}a{{color:#0b5cad}}li{{margin:.4rem 0}}</style></head>
-<body><h1>chronos_py {version}</h1>
-<p>{jobs} jobs, {runs} runs under way.</p>
-<ul>
-<li>Chronos clients: <code>/scheduler</code> (2.x) and <code>/v1/scheduler</code> (3.x),
-for example <a href="/v1/scheduler/jobs">/v1/scheduler/jobs</a></li>
-<li><a href="/api/runs">Runs</a>, <a href="/api/queue">what waits and why</a>, <a href="/api/docs">the API</a></li>
-<li><a href="/health">Health</a>, <a href="/metrics?pretty=true">metrics</a></li>
-</ul></body></html>
-"""
 
 
 class ServiceCollector(Collector):
@@ -174,11 +159,5 @@ def system_blueprint(backend: Backend, counted: Metrics | None = None) -> Bluepr
         response = answer(json.dumps(all_figures(backend, counted), indent=2 if pretty else None))
         response.headers["Cache-Control"] = NO_CACHE
         return response
-
-    @blueprint.get("/")
-    def front() -> ResponseReturnValue:
-        view = backend.view
-        page = FRONT.format(version=__version__, jobs=len(view.jobs), runs=len(view.runs))
-        return answer(page, media_type="text/html; charset=utf-8")
 
     return blueprint

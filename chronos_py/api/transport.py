@@ -212,7 +212,7 @@ def compress(response: Response) -> Response:
     """Compress a GET's answer for a client that takes it."""
     if request.method != "GET" or response.is_streamed or response.status_code != 200:
         return response
-    response.headers["Vary"] = "Accept-Encoding"
+    response.vary.add("Accept-Encoding")
     if not request.accept_encodings.quality("gzip") or "Content-Encoding" in response.headers:
         return response
     data = response.get_data()

@@ -28,6 +28,8 @@ class SubmitJob:
     job: Job
     counters: Counters = field(default_factory=Counters)
     check_new: Callable[[Job, Millis], None] | None = None
+    only_new: bool = False  # never replace a job
+    only_check: bool = False  # raise what would be raised, and change nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class ChangeJob:
 
     name: str
     change: Callable[[Job, JobState], tuple[Job, Counters]]
+    only_check: bool = False  # raise what would be raised, and change nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,12 @@ class HistoryStore(Protocol):
     def prune(self, older_than: Millis, keep_per_job: int) -> int:
         """Remove runs that ended before `older_than`, but keep each job's newest; return how many went."""
 
+    def overlapping(self, begin: Millis, end: Millis, latest: Millis, limit: int) -> list[RunRecord]:
+        """Return runs made before `end` that ended from `begin` on and before `latest`, the first to end first."""
+
+    def newest_of(self, jobs: Sequence[str]) -> list[RunRecord]:
+        """Return the newest run of each of these jobs, of those that ran."""
+
     def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
         """Sum up what was ever written, each record once, pruned or not. Raises InvalidInput: see statistics.plan."""
 

@@ -50,6 +50,7 @@ from chronos_py.persistence.history_tables import (
 )
 from chronos_py.persistence.ledger import Gap, find_gaps
 from chronos_py.persistence.rollups import Rollups
+from chronos_py.persistence.spans import JOBS_AT_ONCE, newest_of, overlapping
 
 log = structlog.get_logger(__name__)
 R = TypeVar("R")
@@ -212,6 +213,17 @@ class SqlHistoryStore:
         where = tuple((name, self._clean_text(value)) for name, value in query.where)
         return self._do(lambda db: self._rollups.read(db, replace(query, where=where), now), write=False)
 
+    def overlapping(self, begin: Millis, end: Millis, latest: Millis, limit: int) -> list[RunRecord]:
+        """Return runs that were under way between two instants: see `spans.overlapping`."""
+        return read_rows(self._read(overlapping(runs, begin, end, latest, limit)), run_of)
+
+    def newest_of(self, jobs: Sequence[str]) -> list[RunRecord]:
+        """Return the newest run of each of these jobs, of those that ran."""
+        names, found = [self._clean_text(job) for job in jobs], list[RunRecord]()
+        for start in range(0, len(names), JOBS_AT_ONCE):
+            found += read_rows(self._read(newest_of(runs, names[start : start + JOBS_AT_ONCE])), run_of)
+        return found
+
     def prune_statistics(self, now: Millis) -> int:
         """Remove the roll-ups' buckets that are older than they are kept; return how many."""
 
@@ -237,6 +249,10 @@ class SqlHistoryStore:
             c.job == job, c.version == version, c.first_index <= up_to, last >= start
         )
         return find_gaps(((int(first), int(last)) for first, last in self._read(wanted)), start, up_to)
+
+    def transaction(self, work: Callable[[sa.Connection], R], *, write: bool) -> R:
+        """Do something in one transaction of this database. Raises StoreUnavailable."""
+        return self._do(work, write=write)
 
     # --- work
 

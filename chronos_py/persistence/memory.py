@@ -20,6 +20,7 @@ from chronos_py.persistence.base import RunQuery, Snapshot
 from chronos_py.persistence.batch import KINDS, Batch, settle
 from chronos_py.persistence.codec import dump, load
 from chronos_py.persistence.ledger import Gap, find_gaps, matches
+from chronos_py.persistence.spans import NOT_RUN
 
 _NOTHING = object()
 
@@ -136,6 +137,21 @@ class MemoryHistoryStore:
                 if record.outcome is Outcome.SUCCESS and record.attempts:
                     values[record.job].append(max(0, record.ended - record.due))
         return {job: found[-limit_per_job:] for job, found in values.items()} if limit_per_job > 0 else {}
+
+    def overlapping(self, begin: Millis, end: Millis, latest: Millis, limit: int) -> list[RunRecord]:
+        with self._lock:
+            found = [
+                record
+                for record in self._runs.values()
+                if begin <= record.ended < latest and record.created < end and record.outcome.value not in NOT_RUN
+            ]
+        return sorted(found, key=lambda record: (record.ended, record.run))[:limit]
+
+    def newest_of(self, jobs: Sequence[str]) -> list[RunRecord]:
+        wanted = set(jobs)
+        with self._lock:
+            ran = [r for _, r in sorted(self._runs.items()) if r.job in wanted and r.outcome.value not in NOT_RUN]
+        return list({record.job: record for record in ran}.values())
 
     def prune(self, older_than: Millis, keep_per_job: int) -> int:
         with self._lock:

@@ -20,6 +20,7 @@ from chronos_py.model.statistics import Group, StatisticsQuery
 from chronos_py.persistence.base import HistoryStore, RunQuery
 from chronos_py.persistence.codec import BadRecord, encode_record
 from chronos_py.persistence.ledger import matches
+from chronos_py.persistence.spans import NOT_RUN
 
 log = structlog.get_logger(__name__)
 
@@ -282,6 +283,27 @@ class HistoryReader:
     def durations(self, limit_per_job: int) -> Mapping[str, Sequence[int]]:
         """See HistoryStore. What is still on its way is left out: the service counts that itself."""
         return self._store.durations(limit_per_job)
+
+    def overlapping(self, begin: Millis, end: Millis, latest: Millis, limit: int) -> list[RunRecord]:
+        """See HistoryStore."""
+        pending = [record for record in self._writer.pending if isinstance(record, RunRecord)]
+        found = {record.run: record for record in self._store.overlapping(begin, end, latest, limit)}
+        for record in pending:
+            if begin <= record.ended < latest and record.created < end and record.outcome.value not in NOT_RUN:
+                found[record.run] = record
+        return sorted(found.values(), key=lambda record: (record.ended, record.run))[:limit]
+
+    def newest_of(self, jobs: Sequence[str]) -> list[RunRecord]:
+        """See HistoryStore."""
+        wanted = set(jobs)
+        pending = [record for record in self._writer.pending if isinstance(record, RunRecord)]
+        found = {record.job: record for record in self._store.newest_of(jobs)}
+        for record in pending:
+            known = found.get(record.job)
+            ran = record.outcome.value not in NOT_RUN
+            if record.job in wanted and ran and (known is None or record.run >= known.run):
+                found[record.job] = record
+        return list(found.values())
 
     def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
         """See HistoryStore. What is still on its way is left out."""

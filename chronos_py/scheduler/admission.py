@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chronos_py.clock import Millis
-from chronos_py.errors import InvalidInput, Overloaded, UnknownJob, UnknownRun
+from chronos_py.errors import InvalidInput, JobExists, Overloaded, UnknownJob, UnknownRun
 from chronos_py.model.history import RunRecord
 from chronos_py.model.job import Counters, Job, JobState, Token
 from chronos_py.model.messages import (
@@ -47,10 +47,15 @@ class Admission:
     def submit(self, request: SubmitJob, now: Millis) -> bool:
         """Create or replace a job; return True for a new one. Raises InvalidInput and GraphError."""
         job, entry = request.job, self.book.jobs.get(request.job.name)
+        if entry is not None and request.only_new:
+            raise JobExists(job.name)
         if entry is None and request.check_new is not None:
             request.check_new(job, now)
         kept = entry is not None and self._same_schedule(entry, job)
-        self._define(entry, job, request.counters, kept, now)
+        if request.only_check:
+            self._checked(entry, job, kept, now)
+        else:
+            self._define(entry, job, request.counters, kept, now)
         return entry is None
 
     def change(self, request: ChangeJob, now: Millis) -> None:
@@ -58,18 +63,26 @@ class Admission:
         entry = self._entry(request.name)
         job, counters = request.change(entry.job, entry.state)
         untouched = (job.schedule, job.schedule_zone) == (entry.job.schedule, entry.job.schedule_zone)
-        self._define(entry, job, counters, untouched or self._same_schedule(entry, job), now)
+        kept = untouched or self._same_schedule(entry, job)
+        if request.only_check:
+            self._checked(entry, job, kept, now)
+        else:
+            self._define(entry, job, counters, kept, now)
 
-    def _define(self, entry: Entry | None, job: Job, past: Counters, kept: bool, now: Millis) -> None:
-        """Check a definition and put it in place. `kept`: its schedule goes on where it stands."""
-        new = entry is None
+    def _checked(self, entry: Entry | None, job: Job, kept: bool, now: Millis) -> tuple[Job, int | None]:
+        """Return a definition as it would be put in place, and the repetitions of its schedule. Raises InvalidInput and
+        GraphError; changes nothing. `kept`: its schedule goes on where it stands."""
         if job.parents is not None:
             job = replace(job, parents=tuple(dict.fromkeys(job.parents)), schedule=None, schedule_zone="")
-            self.book.graph.check(job.name, job.parents or (), new=new)
+            self.book.graph.check(job.name, job.parents or (), new=entry is None)
         self._check_epsilon(job)
         if entry is not None and kept:
             job = replace(job, schedule=entry.job.schedule)
-        remaining = None if kept else self._check_schedule(job, now)
+        return job, None if kept else self._check_schedule(job, now)
+
+    def _define(self, entry: Entry | None, job: Job, past: Counters, kept: bool, now: Millis) -> None:
+        """Check a definition and put it in place. `kept`: its schedule goes on where it stands."""
+        job, remaining = self._checked(entry, job, kept, now)
         state = entry.state if entry else JobState(
             sequence=self.book.number_job(), last_scheduled_id=self.book.id_floor
         )  # fmt: skip

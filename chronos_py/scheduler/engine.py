@@ -193,10 +193,12 @@ class Engine:
             case StopImmediate():
                 return self.immediate.stop(event, now)
             case SubmitJob():
-                self.take_up(event.job.name, now)
+                if not event.only_check:
+                    self.take_up(event.job.name, now)
                 return self.admission.submit(event, now)
             case ChangeJob():
-                self.take_up(event.name, now)
+                if not event.only_check:
+                    self.take_up(event.name, now)
                 return self.admission.change(event, now)
             case DeleteJob():
                 self.take_up(event.name, now)

@@ -71,6 +71,11 @@ class Occurrences:
         same_length = not period.is_calendar or (is_fixed(zone) and not self._years and not self._months)
         self._step = self._days + self._exact if same_length else None  # what lies between any two due times
 
+    @property
+    def step(self) -> Millis | None:
+        """Return what lies between any two due times, None where that differs."""
+        return self._step
+
     def at(self, index: int) -> Millis | None:
         """Return due time number `index`, or None when it lies beyond any date.
 

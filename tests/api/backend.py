@@ -15,6 +15,7 @@ from chronos_py.election import Standing
 from chronos_py.errors import (
     ChronosError,
     DependencyCycle,
+    JobExists,
     MissingParents,
     NoParents,
     UnknownJob,
@@ -41,6 +42,7 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
+from chronos_py.model.revision import Revision
 from chronos_py.model.run import Phase, Run, Trigger
 from chronos_py.model.statistics import Group, StatisticsQuery, recount
 from chronos_py.model.tally import Tally
@@ -70,6 +72,13 @@ class FakeHistory:
 
     def attempts(self, run: int) -> list[AttemptRecord]:
         return [attempt for attempt in self.tries if attempt.run == run]
+
+    def overlapping(self, begin: Millis, end: Millis, latest: Millis, limit: int) -> list[RunRecord]:
+        found = [row for row in self.rows if begin <= row.ended < latest and row.created < end]
+        return sorted(found, key=lambda row: (row.ended, row.run))[:limit]
+
+    def newest_of(self, jobs: Sequence[str]) -> list[RunRecord]:
+        return list({row.job: row for row in sorted(self.rows, key=lambda row: row.run) if row.job in jobs}.values())
 
     def statistics(self, query: StatisticsQuery, now: Millis) -> Sequence[Group]:
         return recount([*self.rows, *self.tries], query, now)
@@ -103,12 +112,25 @@ class FakeSubscription:
         self.closed = True
 
 
+class FakeRevisions:
+    def __init__(self) -> None:
+        self.kept: list[Revision] = []
+
+    def of_job(self, job: str, limit: int, before: int | None = None) -> list[Revision]:
+        found = [r for r in self.kept if r.job == job and (before is None or r.number < before)]
+        return sorted(found, key=lambda r: -r.number)[:limit]
+
+    def get(self, job: str, number: int) -> Revision | None:
+        return next((r for r in self.kept if r.job == job and r.number == number), None)
+
+
 class FakeBackend:
     """Answers requests as the service would; `failing` is raised by the next call instead."""
 
     def __init__(self) -> None:
         self.view = View(loaded=True, leader=True)
         self.history = FakeHistory()
+        self.revisions = FakeRevisions()
         self.requests: list[Request] = []
         self.failing: Exception | None = None
         self.samples: dict[str, list[int]] = {}
@@ -138,7 +160,7 @@ class FakeBackend:
                 if request.name not in jobs:
                     raise UnknownJob(request.name)
                 job, counters = request.change(jobs[request.name].job, jobs[request.name].state)
-                request = SubmitJob(job, counters)
+                request = SubmitJob(job, counters, only_check=request.only_check)
                 self._submit(request)
                 self.requests.append(request)
             case SubmitImmediate():
@@ -169,6 +191,8 @@ class FakeBackend:
     def _submit(self, request: SubmitJob) -> bool:
         job, jobs = request.job, self.view.jobs
         new = job.name not in jobs
+        if not new and request.only_new:
+            raise JobExists(job.name)
         if new and request.check_new is not None:
             request.check_new(job, self.now())
         if job.schedule is not None:
@@ -180,6 +204,8 @@ class FakeBackend:
                 raise MissingParents(job.name, missing, new=new)
             if job.name in job.parents:
                 raise DependencyCycle(job.name, [job.name, job.name])
+        if request.only_check:
+            return new
         counters = request.counters
         sequence = len(jobs) + 1 if new else jobs[job.name].state.sequence
         state = JobState(

@@ -1,4 +1,4 @@
-"""/ping, /health, /metrics and the front page."""
+"""/ping, /health, /metrics."""
 
 from __future__ import annotations
 
@@ -75,13 +75,6 @@ def test_no_label_of_prometheus_comes_from_users(client, backend):
     assert len(samples) < 150
     assert not [sample for sample in samples if "job-" in str(sample)]
     assert {sample.value for sample in samples if sample.name == "chronos_successes_total"} == {400.0}
-
-
-def test_front_page(client):
-    answer = client.get("/")
-    assert answer.status_code == 200
-    for link in ("/api/docs", "/health"):
-        assert f'href="{link}"' in answer.text
 
 
 def test_watchdogs_are_gauges(client, backend):

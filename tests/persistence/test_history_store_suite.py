@@ -161,6 +161,21 @@ def test_each_filter_leaves_out_what_it_should(store: Any) -> None:
     assert numbers(store, outcome="no such outcome") == []
 
 
+def test_runs_of_a_span_are_those_that_were_under_way(store: Any) -> None:
+    store.write([ended(n) for n in range(1, 8)])  # number n from 10 n to 10 n + 4
+    store.write([ended(8, created=15, ended=75), ended(9, created=20, ended=30, outcome=Outcome.SKIPPED)])
+    assert [record.run for record in store.overlapping(24, 41, 1000, 10)] == [2, 3, 4, 8]
+    assert [record.run for record in store.overlapping(24, 41, 70, 10)] == [2, 3, 4]
+    assert [record.run for record in store.overlapping(24, 41, 1000, 2)] == [2, 3]
+
+
+def test_the_newest_run_of_each_job(store: Any) -> None:
+    store.write([ended(1), ended(2, "b"), ended(3), ended(4, outcome=Outcome.MERGED), ended(5, "c")])
+    assert sorted(record.run for record in store.newest_of(["a", "b", "nobody"])) == [2, 3]
+    assert store.newest_of([]) == []
+    assert len(store.newest_of(["a", *(f"n{n}" for n in range(1200))])) == 1
+
+
 def test_recent_attempts_are_those_started_last(store: Any) -> None:
     store.write([tried(1, launched=30), tried(2, launched=10), tried(2, 1, launched=50), tried(3, job="b")])
     assert [(a.run, a.attempt) for a in store.recent_attempts("a", 2)] == [(2, 1), (1, 0)]

@@ -1,0 +1,34 @@
+"""All pages, by a short name."""
+
+from __future__ import annotations
+
+from tests.browser.rig import Server
+
+
+def all_pages(server: Server) -> dict[str, str]:
+    """Return the path of every page; those of a run need one that has ended, and one that has not."""
+    ended = {run["job"]: run["run"] for run in server.get("/api/runs?state=ended")["runs"]}
+    active = {run["job"]: run["run"] for run in server.get("/api/runs?state=active")["runs"]}
+    revision = server.get("/api/jobs/extract/revisions")["revisions"][0]["revision"]
+    return {
+        "overview": "/",
+        "jobs": "/ui/jobs",
+        "jobs-none": "/ui/jobs?q=nothing-is-called-so",
+        "job": "/ui/job?name=extract",
+        "job-evil": "/ui/job?name=evil",
+        "run": f"/ui/run/{ended['broken']}",
+        "run-evil": f"/ui/run/{ended['evil']}",
+        "run-active": f"/ui/run/{active['long']}",
+        "cluster": "/ui/cluster",
+        "graph": "/ui/graph",
+        "graph-alone": "/ui/graph?job=broken",
+        "timeline": "/ui/timeline",
+        "timeline-agents": "/ui/timeline?by=agent&span=24h",
+        "timeline-none": "/ui/timeline?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z",
+        "calendar": "/ui/calendar",
+        "add": "/ui/add",
+        "edit": "/ui/edit?name=extract",
+        "edit-evil": "/ui/edit?name=evil",
+        "revisions": "/ui/revisions?name=extract",
+        "revision": f"/ui/revision?name=extract&number={revision}",
+    }
