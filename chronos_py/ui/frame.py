@@ -81,7 +81,7 @@ def here(**changes: Any) -> str:
         arguments.pop(key, None)
         if value not in (None, "", ()):
             arguments[key] = [str(value)]
-    return url_for(request.endpoint or "ui.overview", **(request.view_args or {}), **arguments)  # type: ignore[arg-type]
+    return url_for(request.endpoint or "ui.overview", **(arguments | (request.view_args or {})))
 
 
 def job_url(name: str) -> str:

@@ -17,6 +17,7 @@ from werkzeug.test import Client, TestResponse
 from chronos_py.api import create_app
 from chronos_py.api.audit import NEWEST, AuditLog
 from chronos_py.api.auth import PER_ADDRESS, PER_NAME, WINDOW_S, Access, Failures, with_access
+from chronos_py.api.backend import ApiSettings
 from chronos_py.api.guard import SECRET_VARIABLES, GuardSettings
 from chronos_py.api.masking import without_url_secrets
 from chronos_py.api.principals import HASHER, AccessFile, BadAccessFile, parse
@@ -24,8 +25,10 @@ from chronos_py.cli import main
 from chronos_py.logs import HIDDEN
 from chronos_py.model.history import AttemptRecord, RunRecord
 from chronos_py.model.job import Fetch, JobState, Pair, Variable
+from chronos_py.model.revision import Author, Revision, definition
 from chronos_py.model.run import Outcome, Trigger
 from chronos_py.model.view import JobView
+from chronos_py.ui import ui_blueprint
 from tests.api.backend import FakeBackend, a_run
 from tests.builders import a_job
 from tests.fakes import NEW_YEAR
@@ -67,7 +70,10 @@ class Site:
         self.backend = a_backend()
         self.audit = AuditLog(folder / "audit.jsonl")
         settings = GuardSettings(asked=True, secret_variables=re.compile(SECRET_VARIABLES), **guard)
-        self.app = create_app(self.backend, None, None, settings, self.audit)
+        shown = ApiSettings()
+        self.app = create_app(
+            self.backend, shown, None, settings, self.audit, pages=lambda guarded: ui_blueprint(guarded, shown)
+        )
         access = Access(("root", "top:secret"), AccessFile(self.path), self.clock)
         self.client = Client(with_access(self.app.wsgi_app, access, "Mesosphere"))
 
@@ -93,6 +99,8 @@ def a_backend() -> FakeBackend:
     labelled = a_job("labelled", labels=(Pair("team", "news"), Pair("x", "y")))
     for one in (job, ours, labelled):
         backend.view.jobs[one.name] = JobView(one, JobState(), one.schedule)
+    text = json.dumps(definition(job))
+    backend.revisions.kept = [Revision(1, "a", NEW_YEAR, Author("ann"), text, text.replace("/bin", "/sbin"))]
     backend.view.runs[1] = a_run(1, "a", arguments="http://u:s3cr3t-argument@h")
     backend.view.runs[2] = a_run(2, "ours")
     reason = "cannot fetch http://u:s3cr3t-reason@h"
@@ -111,15 +119,17 @@ def routes(site: Site) -> list[tuple[str, str]]:
     """Return (method, path) of all there is, with names and numbers put in."""
     found = []
     for rule in site.app.url_map.iter_rules():
-        path = re.sub(r"<int[^>]*:number>", "1", rule.rule)
-        path = path.replace("<name>", "a").replace("<task_id>", "ct:1:0:a:").replace("<int:attempt>", "0")
+        path = re.sub(r"<int[^>]*:(number|revision)>", "1", rule.rule)
+        path = re.sub(r"<int[^>]*:attempt>", "0", path).replace("<name>", "a").replace("<task_id>", "ct:1:0:a:")
         path = path.replace("<stream>", "stdout").replace("<percentile>", "mean")
+        path = path.replace("<path:filename>", "style.css").replace("<path:rest>", "nowhere")
         assert "<" not in path
         found += [(method, path) for method in sorted(rule.methods or ())]
     assert len(found) > 100
     return found
 
 
+STREAMS = ("/api/events", "/ui/live")
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")
 
 
@@ -148,11 +158,13 @@ def allowed(role: str, method: str, path: str) -> bool:
 @pytest.mark.parametrize("role", ROLES)
 def test_roles_hold_on_every_route(site: Site, role: str):
     for method, path in routes(site):
-        if path == "/api/events":
-            continue  # a stream
+        if path in STREAMS:
+            continue
         before = len(site.backend.requests)
         body = {"json": json.loads(JOB)} if method in ("POST", "PUT", "PATCH") else {}
-        status = site.ask(role, method, path, **body).status_code
+        answer = site.ask(role, method, path, **body)
+        answer.close()
+        status = answer.status_code
         assert (status != 403) == allowed(role, method, path), (method, path, status)
         assert status != 401
         if role == "reader":
@@ -198,12 +210,14 @@ def test_limits_to_owners_and_labels(site: Site, method: str, path: str, body: A
 @pytest.mark.parametrize("who", ["reader", "limited"])
 def test_no_secret_in_any_answer(site: Site, who: str):
     for method, path in routes(site):
-        if method == "GET" and path != "/api/events" and "audit" not in path:
+        if method == "GET" and path not in STREAMS and "audit" not in path:
             for encoding in ("identity", "gzip"):
-                answer = site.client.get(path, headers=basic(who) | {"Accept-Encoding": encoding})
+                asked = f"{path}?name=a&number=1&job=a&copy=a" if path.startswith("/ui") else path
+                answer = site.client.get(asked, headers=basic(who) | {"Accept-Encoding": encoding})
                 data = answer.get_data()
                 if answer.headers.get("Content-Encoding") == "gzip":
                     data = gzip.decompress(data)
+                answer.close()
                 assert not [secret for secret in SECRETS if secret.encode() in data], path
     shown = json.loads(site.ask(who, "GET", "/v1/scheduler/job/a").text)
     assert shown["environmentVariables"] == [
