@@ -11,6 +11,7 @@ from apispec.ext.marshmallow.common import resolve_schema_cls
 from marshmallow import Schema
 
 from chronos_py import __version__
+from chronos_py.api import chronos_operations
 from chronos_py.api.forms import (
     AttemptForm,
     AttemptListForm,
@@ -163,14 +164,7 @@ _OPERATIONS: tuple[tuple[str, str, str, str | list[str] | None], ...] = (
     ("/api/statistics", "get", "Sums of ended runs; also as CSV", "Statistics"),
     ("/api/resources", "get", "What the cluster has, what is free, what would fit, what waits", "Resources"),
     ("/api/plan", "post", "What would happen with some changes, and without them; changes nothing", "Plan"),
-    ("/v1/scheduler/iso8601", "post", "Create or replace a schedule-based job", None),
-    ("/v1/scheduler/dependency", "post", "Create or replace a dependency-based job", None),
-    ("/v1/scheduler/jobs", "get", "All jobs as Chronos 3 shows them", ["Job"]),
-    ("/v1/scheduler/job/{name}", "get", "One job as Chronos 3 shows it", "Job"),
-    ("/v1/scheduler/job/{name}", "put", "Run a job now", None),
-    ("/v1/scheduler/job/{name}", "delete", "Delete a job", None),
-    ("/scheduler/iso8601", "put", "Create or replace, as Chronos 2", None),
-    ("/scheduler/jobs", "get", "All jobs as Chronos 2 shows them", ["Job"]),
+    *chronos_operations.operations(),
 )
 
 
@@ -180,11 +174,13 @@ def _parameter(name: str, place: str) -> dict[str, Any]:
     return parameter | {"required": True} if place == "path" else parameter
 
 
-def _parameters(path: str) -> list[dict[str, Any]]:
+def _parameters(path: str, method: str) -> list[dict[str, Any]]:
+    query = _QUERY.get(path, ()) if method == "get" else ()
+    query += chronos_operations.QUERY.get((method, chronos_operations.below_prefix(path)), ())
     in_path = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     return [
         *(_parameter(name, "path") for name in in_path),
-        *(_parameter(name, "query") for name in _QUERY.get(path, ())),
+        *(_parameter(name, "query") for name in query),
     ]
 
 
@@ -194,7 +190,9 @@ def _reference(name: str) -> dict[str, Any]:
 
 def _body(path: str) -> dict[str, Any]:
     """Describe what a path is sent."""
-    found = _reference(_BODIES.get(path, "Job"))
+    found = _reference(
+        _BODIES.get(path) or chronos_operations.BODIES.get(chronos_operations.below_prefix(path)) or "Job"
+    )
     if path != "/api/jobs/immediate":
         return found
     return {"oneOf": [found, {"type": "array", "items": found}]}
@@ -256,12 +254,17 @@ def openapi_document() -> dict[str, Any]:
     converter.add_attribute_function(attributes)
     for form in _FORMS:
         spec.components.schema(_form_name(form), schema=form)
+    for name, described in chronos_operations.SCHEMAS.items():
+        spec.components.schema(name, component=described)
     paths: dict[str, dict[str, Any]] = {}
     for path, method, summary, answer in _OPERATIONS:
         operation: dict[str, Any] = {"summary": summary, "responses": _responses(path, answer)}
-        if _parameters(path):
-            operation["parameters"] = _parameters(path)
-        if (method in ("post", "patch") and not path.endswith("/restore")) or path.endswith("iso8601"):
+        if _parameters(path, method):
+            operation["parameters"] = _parameters(path, method)
+        if (method in ("post", "patch") and not path.endswith("/restore")) or (
+            method,
+            chronos_operations.below_prefix(path),
+        ) in chronos_operations.WITH_BODY:
             operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _body(path)}}}
         paths.setdefault(path, {})[method] = operation
     for path, operations in paths.items():

@@ -42,6 +42,23 @@ def test_every_path_of_ours_is_described_and_no_other():
     assert described == {(path, method) for path, method in served if path not in INSIDE}
 
 
+def test_every_path_of_both_lines_is_described_and_no_other():
+    served = {
+        (rule.rule.translate(str.maketrans("<>", "{}")), method.lower())
+        for rule in create_app(FakeBackend()).url_map.iter_rules()
+        if rule.rule.startswith(("/scheduler/", "/v1/scheduler/"))
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    described = {
+        (path, method)
+        for path, operations in openapi_document()["paths"].items()
+        if not path.startswith("/api")
+        for method in operations
+    }
+    # PUT /scheduler/task/all is PUT /scheduler/task/{task_id}: a task may be called so.
+    assert described == served - {("/scheduler/task/all", "put")}
+
+
 def test_every_reference_leads_somewhere():
     text = json.dumps(openapi_document())
     known = openapi_document()["components"]["schemas"]
