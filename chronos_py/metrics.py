@@ -18,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
+from chronos_py.model.messages import Decline, Launch, OfferRescinded, OffersReceived, Revive
 from chronos_py.model.run import Outcome
 
 # Upper bounds of the histograms' buckets, in seconds.
@@ -25,6 +26,7 @@ SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 DELAYS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
 TASKS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 QUANTILES = {"p50": 0.5, "p75": 0.75, "p95": 0.95, "p98": 0.98, "p99": 0.99, "p999": 0.999}
+REVIVER = "org.apache.mesos.chronos.scheduler.mesos.MesosOfferReviver"  # Chronos's name: asked for, and done
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -98,6 +100,9 @@ class Metrics(Collector):
         self.attempts = {outcome: Counter() for outcome in Outcome}
         self.requests = {status: Counter() for status in ("1xx", "2xx", "3xx", "4xx", "5xx")}
         self.events, self.changes = Counter(), Counter()
+        self.offers = {what: Counter() for what in ("received", "accepted", "declined", "rescinded")}
+        self.launches, self.revives = Counter(), Counter()
+        self.placing = Histogram(SHORT)
         self.start_delay = Histogram(DELAYS)
         self.launch = Histogram(DELAYS)
         self.duration = Histogram(TASKS)
@@ -109,6 +114,7 @@ class Metrics(Collector):
             "attempt_seconds": ("start to end, of attempts", self.duration),
             "turn_seconds": ("a turn of the service: decisions and commit", self.turn_time),
             "handle_seconds": ("the decisions of a turn", self.handle),
+            "placement_seconds": ("a turn's due times and the placement of what waits", self.placing),
             "commit_seconds": ("the commit of a turn", self.commit),
             "request_seconds": ("an HTTP request, to the beginning of its answer", self.answer),
         }
@@ -122,6 +128,23 @@ class Metrics(Collector):
         self.handle.observe(handled)
         self.commit.observe(committed)
         self.turn_time.observe(handled + committed)
+
+    def traffic(self, events: Iterable[object], effects: Iterable[object], placing: float) -> None:
+        """Take what a turn had from the cluster and told it, and the seconds that placement took."""
+        self.placing.observe(placing)
+        for event in events:
+            if isinstance(event, OffersReceived):
+                self.offers["received"].add(len(event.offers))
+            elif isinstance(event, OfferRescinded):
+                self.offers["rescinded"].add()
+        for effect in effects:
+            if isinstance(effect, Launch):
+                self.offers["accepted"].add(len(effect.offers))
+                self.launches.add(len(effect.tasks))
+            elif isinstance(effect, Decline):
+                self.offers["declined"].add(len(effect.offer_ids))
+            elif isinstance(effect, Revive):
+                self.revives.add()
 
     def ended(self, records: Iterable[HistoryRecord]) -> None:
         """Take records of runs and attempts that have ended."""
@@ -159,6 +182,7 @@ class Metrics(Collector):
         for name, text, label, counters in (
             ("runs_ended", "due times, releases and requests that have ended", "outcome", _named(self.runs)),
             ("attempts_ended", "attempts that have ended", "outcome", _named(self.attempts)),
+            ("offers", "offers of resources, by what became of them", "what", self.offers),
             ("http_requests", "answers, by class of status", "status", self.requests),
         ):
             family = CounterMetricFamily(f"chronos_{name}", text, labels=[label])
@@ -167,6 +191,8 @@ class Metrics(Collector):
             yield family
         yield CounterMetricFamily("chronos_events", "events that the service has handled", value=self.events.value)
         yield CounterMetricFamily("chronos_changes", "records that the service has stored", value=self.changes.value)
+        yield CounterMetricFamily("chronos_launches", "tasks told to start", value=self.launches.value)
+        yield CounterMetricFamily("chronos_revives", "requests to the cluster for offers", value=self.revives.value)
         for name, (text, histogram) in self._histograms.items():
             bounds = [*map(str, histogram.bounds), "+Inf"]
             buckets = list(zip(bounds, histogram.cumulated(), strict=True))
@@ -177,6 +203,9 @@ class Metrics(Collector):
         counters = {f"chronos.runs.{name}": counter for name, counter in _named(self.runs).items()}
         counters |= {f"chronos.attempts.{name}": counter for name, counter in _named(self.attempts).items()}
         counters |= {f"chronos.http.{name}": counter for name, counter in self.requests.items()}
+        counters |= {f"chronos.offers.{name}": counter for name, counter in self.offers.items()}
+        counters |= {f"{REVIVER}.{name}": self.revives for name in ("reviveOffersRequestCount", "reviveOffersCount")}
+        counters |= {"chronos.launches": self.launches}
         counters |= {"chronos.events": self.events, "chronos.changes": self.changes}
         histograms = {name.removesuffix("_seconds"): histogram for name, (_, histogram) in self._histograms.items()}
         return {

@@ -74,6 +74,8 @@ class Gauges(Protocol):
 
     def turn(self, events: int, changes: int, handled: float, committed: float) -> None: ...
 
+    def traffic(self, events: Iterable[object], effects: Iterable[object], placing: float) -> None: ...
+
 
 class Notifier(Protocol):
     """Tells owners. It posts NoticeDone for each channel that is done with a notice."""
@@ -106,6 +108,9 @@ class NoNotifier:
 
 class NoGauges:
     def turn(self, events: int, changes: int, handled: float, committed: float) -> None:
+        """Keep nothing."""
+
+    def traffic(self, events: Iterable[object], effects: Iterable[object], placing: float) -> None:
         """Keep nothing."""
 
 
@@ -165,6 +170,7 @@ class Service:
         self._policy = policy or Policy()
         self._notifier = notifier or NoNotifier()
         self._gauges = gauges or NoGauges()
+        self._placing = 0.0  # seconds that the turn's due times and placement took
         self._monotonic = monotonic or time.monotonic
         self.revisions: Any = revisions or NoRevisions()
         self._edits = TurnEdits()
@@ -523,6 +529,7 @@ class Service:
             answer(item, value, problem)
         if turn.changes or posted:
             self._gauges.turn(len(posted), len(turn.changes), handled - began, committed - handled)
+            self._gauges.traffic((item.event for item in posted), turn.effects, self._placing)
         return len(posted)
 
     def _log_alarms(self) -> None:
@@ -552,7 +559,9 @@ class Service:
                     except ChronosError as error:
                         results.append((item, None, error))
                 item = None
+                before = self._monotonic()
                 self._engine.advance(self._clock.now())
+                self._placing = self._monotonic() - before
                 return results
             except Exception as error:
                 if item is None:

@@ -18,12 +18,12 @@ PLACE = "#/components/schemas/"
 
 HEAD = """\
 # REST
-This page is made from the OpenAPI document that the server gives at `/api/openapi.json`: change `chronos_py/api/`, then run
-`python -m scripts.rest_doc`.
+This page is made from the OpenAPI document that the server gives at `/api/openapi.json`: change `chronos_py/api/`, then
+run `python -m scripts.rest_doc`.
 
-Bodies and answers are JSON in UTF-8, instants ISO 8601 in UTC. On the Chronos paths what changes something is answered 204
-without a body, and errors have the original's shapes, see [compatibility.md](compatibility.md#requests). Below `/api` an error is
-`{"error": {"code", "message", "field", "value", "hint"}}`. Besides 400 and 404 any path may answer 401, 403 and 429
+Bodies and answers are JSON in UTF-8, instants ISO 8601 in UTC. On the Chronos paths what changes something is answered
+204 without a body, and errors have the original's shapes, see [compatibility.md](compatibility.md#requests). Below
+`/api` an error is described by [Error](#error). Besides 400 and 404 any path may answer 401, 403 and 429
 ([security.md](security.md)), 413 to a body above 16 MiB, 502 and 503 ([operations.md](operations.md#several-nodes)).
 `/ping`, `/health`, `/metrics` and `/logging` are in [operations.md](operations.md#health).
 """

@@ -16,7 +16,14 @@ from chronos_py.api.backend import Backend
 from chronos_py.api.statistics import QUANTILES, quantile
 from chronos_py.api.transport import answer, prefers_prometheus
 from chronos_py.metrics import Metrics
+from chronos_py.model.run import Phase
+from chronos_py.model.view import Cause
 
+WAITS = (
+    Cause.RETRY_DELAY, Cause.JOB_RUNNING, Cause.SET_ASIDE, Cause.DRIVER_DOWN, Cause.OTHER_AGENT, Cause.NEXT_TURN,
+    Cause.NO_OFFERS, Cause.NO_FIT, Cause.QUOTA,
+)  # fmt: skip
+MOST_EXAMINED = 1000  # runs, in a scrape
 NO_CACHE = "must-revalidate,no-cache,no-store"
 
 
@@ -49,6 +56,10 @@ class ServiceCollector(Collector):
         for level, count in sorted(self._backend.queue_levels().items())[:50]:
             levels.add_metric([str(level)], count)
         yield levels
+        causes = GaugeMetricFamily("chronos_queue_by_reason", "runs that wait, by why", labels=["reason"])
+        for cause, count in waiting_by_cause(self._backend).items():
+            causes.add_metric([cause], count)
+        yield causes
         immediate = GaugeMetricFamily(
             "chronos_immediate_jobs", "immediate jobs that are known, by state", labels=["state"]
         )
@@ -60,6 +71,22 @@ class ServiceCollector(Collector):
         yield CounterMetricFamily("chronos_errors", "failures", value=sum(v.state.error_count for v in views))
         for name, value in health.get("figures", {}).items():
             yield GaugeMetricFamily(f"chronos_{_snake(name)}", name, value=value)
+
+
+def waiting_by_cause(backend: Backend) -> dict[str, int]:
+    """Return how many runs wait for a place or a retry, by cause, a closed list. To find the cause of a run costs some
+    microseconds, so that of a long queue's end is not looked for: these runs are `not_examined`."""
+    counts = dict.fromkeys([*(cause.value for cause in WAITS), "not_examined"], 0)
+    view, examined = backend.view, 0
+    for run in list(view.runs.values()):
+        if run.phase is Phase.RETRYING:
+            counts[Cause.RETRY_DELAY] += 1
+        elif run.phase is Phase.QUEUED:
+            examined += 1
+            waiting = view.waiting.get(run.id) if examined <= MOST_EXAMINED else None
+            cause = waiting.code.value if waiting is not None else Cause.NEXT_TURN.value
+            counts["not_examined" if examined > MOST_EXAMINED else cause] += cause in counts
+    return counts
 
 
 def _notification_families(channels: dict[str, Any]) -> Iterator[Any]:

@@ -11,6 +11,7 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 from chronos_py.api import create_app
 from chronos_py.api.openapi import openapi_document
 from chronos_py.model.view import Cause, Waiting
+from scripts import rest_doc
 from tests.api.backend import FakeBackend, a_client, a_run
 from tests.api.test_runs import a_row, a_try, submit
 
@@ -18,6 +19,10 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict,
 }  # fmt: skip
 INSIDE = {"/api/openapi.json", "/api/docs"}
+
+
+def test_the_page_is_current():
+    assert rest_doc.PAGE.read_text("utf-8") == rest_doc.document(), "run: python -m scripts.rest_doc"
 
 
 def test_it_is_valid_openapi():
