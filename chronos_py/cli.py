@@ -165,39 +165,50 @@ def make_token(name: str, role: str) -> None:
     click.echo(f"# the token: {name}.{secret}\n{table}", nl=False)
 
 
-DOCTORS_FLAGS = (
-    "zk_hosts", "zk_path", "zk_timeout", "zk_auth", "zk_tls", "zk_ca_file", "zk_cert_file", "zk_key_file",
-    "task_epsilon", "mesos_task_cpu", "mesos_task_mem", "mesos_task_disk", "user", "config_dir",
-)  # fmt: skip
-
-
-def _with_doctors_flags(command: Callable[..., Any]) -> Callable[..., Any]:
-    for flag in FLAGS:
-        if flag.name in DOCTORS_FLAGS:
-            command = _option(flag)(command)
-    return command
-
-
 @main.command(context_settings={"help_option_names": ["--help"], "max_content_width": 120})
 @click.option("--json", "as_json", is_flag=True, help="Say it as JSON, with nothing left out.")
-@_with_doctors_flags
-def doctor(as_json: bool, **given: Any) -> None:
-    """Say what taking over the Chronos in --zk_hosts and --zk_path would do; nothing is changed.
+@click.option("--url", help="Look at the jobs of this server, Chronos 2.x or 3.x.")
+@click.option("--credentials", envvar="CHRONOS_CREDENTIALS", default="", help="user:password for --url.")
+@click.option("--jobs", type=click.Path(path_type=Path), help="Look at the jobs in this folder or file.")
+@click.option("--installation", is_flag=True, help="Look at the installation, also with --zk_hosts.")
+@_with_all_flags
+def doctor(
+    as_json: bool, url: str | None, credentials: str, jobs: Path | None, installation: bool, **given: Any
+) -> None:
+    """Say what would go wrong, each with what to do; nothing is changed.
 
-    Exit status: 0 all is well, 1 there are warnings, 2 it cannot be taken over.
+    With --zk_hosts: what taking over the Chronos there would do. With --url or --jobs: which jobs behave differently
+    here than under Chronos. Without any of them, or with --installation: whether `serve` with the same flags could
+    work here: flags, data folder, store, master, ports, time zones.
+
+    Exit status: 0 all is well, 1 there are warnings, 2 it cannot be taken over, or cannot work.
     """
     try:
+        if (url is not None) + (jobs is not None) + installation > 1:
+            raise BadSetting("url" if url else "jobs", url or jobs, "goes with none of --url, --jobs, --installation")
         settings = settle(given)
-        if settings.zookeeper is None:
-            raise BadSetting("zk_hosts", "", "is needed: the servers where Chronos keeps its jobs")
-    except BadSetting as error:
+        parse_quotas(settings.quotas_text)
+        _check_channels(settings)
+        _check_access(settings)
+    except (BadSetting, BadQuotas) as error:
         click.echo(f"chronos-py: {error}", err=True)
         sys.exit(BAD_USAGE)
     from chronos_py import doctor as doctors
+    from chronos_py.app import defaults_of
 
-    report = doctors.consult(settings)
-    click.echo(doctors.as_json(report) if as_json else doctors.as_text(report))
-    sys.exit(report.status)
+    found: doctors.CheckUp
+    if url is not None:
+        found = doctors.jobs_of_server(url, credentials, defaults_of(settings))
+    elif jobs is not None:
+        found = doctors.jobs_of_files(jobs, defaults_of(settings))
+    elif settings.zookeeper is None or installation:
+        found = doctors.check_up(settings)
+    else:
+        report = doctors.consult(settings)
+        click.echo(doctors.as_json(report) if as_json else doctors.as_text(report))
+        sys.exit(report.status)
+    click.echo(found.as_json() if as_json else found.as_text())
+    sys.exit(found.status)
 
 
 SIMULATION_FLAGS = (

@@ -15,7 +15,7 @@ ORDER = """
 errors < clock | zookeeper | flagfiles | machine < config | logs < model < executor
 < scheduler | persistence | drivers | notify | election | metrics | inbox | edits | feed | durations | graphite | tls
 < loading | simulation < planner < service < api < ui | examples < app
-< serving | doctor | inquiries | simulate | transfer < cli < __main__
+< serving | inquiries | simulate | transfer < doctor < cli < __main__
 """
 LEVELS = {part.strip(): level for level, parts in enumerate(ORDER.split("<")) for part in parts.split("|")}
 

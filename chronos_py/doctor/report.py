@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -73,8 +73,16 @@ def _lines(report: Report) -> Iterator[str]:
             yield f"             {_plain(task['id'])}: {task['fate']}"
         if len(report.tasks) > SHOWN:
             yield f"             ... and {len(report.tasks) - SHOWN} more; --json has all"
+    yield from finding_lines(report.findings)
+    yield ""
+    verdict = ("It can be taken over.", "It can be taken over; see the warnings.", "It cannot be taken over.")
+    yield verdict[report.status]
+
+
+def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield findings as text, the worst first."""
     for level in reversed(LEVELS):
-        for finding in report.findings:
+        for finding in findings:
             if finding.level == level:
                 yield ""
                 yield f"{level}: {finding.text}"
@@ -83,9 +91,6 @@ def _lines(report: Report) -> Iterator[str]:
                 if finding.names:
                     rest = f", ... and {len(finding.names) - SHOWN} more" if len(finding.names) > SHOWN else ""
                     yield f"  at: {', '.join(map(_plain, finding.names[:SHOWN]))}{rest}"
-    yield ""
-    verdict = ("It can be taken over.", "It can be taken over; see the warnings.", "It cannot be taken over.")
-    yield verdict[report.status]
 
 
 def _plain(name: str) -> str:

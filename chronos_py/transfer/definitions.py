@@ -74,7 +74,16 @@ def _differs(key: str, value: Any, local: Mapping[str, Any], remote: Mapping[str
         return bool(other) and not local.get("uris")
     if key == "schedule":
         return not same_schedule(str(value), str(other), str(remote.get("scheduleTimeZone") or ""))
+    if key == "container":
+        value, other = _container(value), _container(other)
     return not _equal(value, other)
+
+
+def _container(value: Any) -> Any:
+    """Return a container as all servers mean it: 2.x writes its type in small letters, 3.x in capitals."""
+    if isinstance(value, Mapping) and isinstance(value.get("type"), str):
+        return {**value, "type": value["type"].upper()}
+    return value
 
 
 def _is_plain(entry: Mapping[str, Any]) -> bool:
