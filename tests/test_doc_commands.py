@@ -80,6 +80,7 @@ def as_run_here(command: str, server: MortalServer, folder: Path) -> str:
     command = command.replace("/backup/", f"{folder}/backup/")
     command = re.sub(r"^sqlite3 (\w+\.sqlite)", rf"sqlite3 {server.folder}/data/\1", command)
     command = command.replace("/var/spool/cron/me", "crontab").replace("/etc/crontab", "system-crontab")
+    command = command.replace("/srv/chronos", f"{folder}/srv").replace("--http_port 8081", "--http_port 0")
     if command.startswith("chronos-py shadow"):
         command += " --looks 2 --every 0.05"  # else it looks until it is interrupted
     if re.search(r"/api/runs/\d+/", command):

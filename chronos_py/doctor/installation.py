@@ -49,8 +49,7 @@ def _flags(found: CheckUp, settings: Settings) -> None:
         found.add(
             "open",
             "warning",
-            f"nobody is asked for a password on {settings.http_address or 'all addresses'}: whoever reaches the port may "
-            "run commands",
+            f"nobody is asked for a password on {settings.http_address}: who reaches the port may run commands",
             "give --http_credentials or --access_file, or --http_address 127.0.0.1",
         )
     if settings.master == "local" and os.geteuid() != 0:

@@ -215,9 +215,3 @@ def test_our_own_state(zookeeper_server: Any):
     patient.client.stop()
     patient.client.close()
     place.end()
-
-
-def test_a_server_must_be_named():
-    result = CliRunner().invoke(main, ["doctor"])
-    assert result.exit_code == 2
-    assert "--zk_hosts" in result.stderr
