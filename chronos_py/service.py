@@ -47,9 +47,10 @@ from chronos_py.model.run import Run
 from chronos_py.model.tally import Tally
 from chronos_py.model.view import View, Waiting
 from chronos_py.persistence.base import JobStore
-from chronos_py.scheduler.book import Policy, Turn
+from chronos_py.scheduler.book import Turn
 from chronos_py.scheduler.engine import Engine
 from chronos_py.scheduler.offers import OfferLoop
+from chronos_py.scheduler.policy import Policy
 from chronos_py.scheduler.tasks import need
 
 log = structlog.get_logger(__name__)

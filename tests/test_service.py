@@ -34,7 +34,7 @@ from chronos_py.model.messages import (
     SubmitJob,
 )
 from chronos_py.model.run import Outcome, Phase, TaskState
-from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.policy import Policy
 from chronos_py.service import Service
 from tests.builders import a_job
 from tests.fakes import NEW_YEAR, FakeClock, FakeDriver, FakeNotifier, FakeOutbox, FakeStore, FakeTask

@@ -22,7 +22,8 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.run import Outcome, Phase, Run, Trigger
 from chronos_py.scheduler import dependencies
-from chronos_py.scheduler.book import Book, Entry
+from chronos_py.scheduler.book import Book
+from chronos_py.scheduler.entry import Entry
 from chronos_py.scheduler.lifecycle import Lifecycle, counted_success
 from chronos_py.scheduler.release import Releaser, lateness_limit
 from chronos_py.scheduler.schedule import check_schedule, parse_schedule

@@ -46,13 +46,16 @@ from chronos_py.model.view import Cause, JobView, Waiting
 from chronos_py.scheduler.accounts import Accounts, why_here
 from chronos_py.scheduler.admission import Admission
 from chronos_py.scheduler.adoption import Adoption
-from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
+from chronos_py.scheduler.board import Place, Refusal, Request
+from chronos_py.scheduler.book import Book, Turn, run_wake
 from chronos_py.scheduler.constraints import relative, spot
 from chronos_py.scheduler.dependencies import reparented
+from chronos_py.scheduler.entry import Entry
 from chronos_py.scheduler.immediate import ImmediateJobs
 from chronos_py.scheduler.lifecycle import Lifecycle
 from chronos_py.scheduler.offers import Demand, OfferLoop, Pick
-from chronos_py.scheduler.placement import Lending, Place, Refusal, Request, place
+from chronos_py.scheduler.placement import Lending, place
+from chronos_py.scheduler.policy import Policy
 from chronos_py.scheduler.preemption import Preemption
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.quotas import Gate

@@ -32,7 +32,8 @@ from chronos_py.model.messages import Acknowledge, Kill, StatusUpdate
 from chronos_py.model.notice import disabled_body, failed_body, own_body
 from chronos_py.model.run import PREEMPTED, Ended, Outcome, Phase, Run, TaskState, Trigger
 from chronos_py.scheduler.adoption import Adoption
-from chronos_py.scheduler.book import Book, Entry
+from chronos_py.scheduler.book import Book
+from chronos_py.scheduler.entry import Entry
 from chronos_py.scheduler.reconcile import Reconciler
 from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.retry import (

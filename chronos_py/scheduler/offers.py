@@ -29,9 +29,9 @@ from chronos_py.clock import Millis
 from chronos_py.model.messages import Decline, Revive, Suppress
 from chronos_py.model.offer import InverseOffer, Offer, Outage
 from chronos_py.model.resources import Resources
+from chronos_py.scheduler.board import Place, place_of
 from chronos_py.scheduler.constraints import first_unmet, relative, spot, suits
 from chronos_py.scheduler.holdings import Holdings
-from chronos_py.scheduler.placement import Place, place_of
 from chronos_py.scheduler.queue import Shape
 
 BURST = 5

@@ -16,9 +16,9 @@ from chronos_py.clock import Millis
 from chronos_py.model.history import RunRecord
 from chronos_py.model.run import Outcome, Phase, Run
 from chronos_py.model.view import Cause, EndCause, Waiting
+from chronos_py.scheduler.board import Refusal
 from chronos_py.scheduler.book import Book
 from chronos_py.scheduler.holdings import Use
-from chronos_py.scheduler.placement import Refusal
 from chronos_py.scheduler.preemption import Preemption
 from chronos_py.scheduler.queue import Shape
 

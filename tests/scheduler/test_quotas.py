@@ -15,8 +15,9 @@ from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase
 from chronos_py.model.view import Cause
+from chronos_py.scheduler.board import Request
 from chronos_py.scheduler.holdings import Holdings, Use
-from chronos_py.scheduler.placement import Lending, Placement, Request, place
+from chronos_py.scheduler.placement import Lending, Placement, place
 from chronos_py.scheduler.queue import RunQueue, Shape
 from chronos_py.scheduler.quotas import BadQuotas, Gate, Quota, parse_quotas, quotas_of
 from tests.scheduler.tight import TightBench

@@ -10,7 +10,7 @@ from chronos_py.clock import Millis
 from chronos_py.model.messages import DriverLost, DriverReady, Resubscribe, Revive, SubmitJob
 from chronos_py.model.run import Phase
 from chronos_py.scheduler import engine as engine_module
-from chronos_py.scheduler.book import Entry
+from chronos_py.scheduler.entry import Entry
 from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.tasks import build_task
 from tests.builders import a_job

@@ -18,7 +18,7 @@ from chronos_py.model.messages import ChangeJob, StatusUpdate, SubmitJob
 from chronos_py.model.run import Outcome, Phase, TaskState, Trigger
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from chronos_py.persistence.zookeeper.keeper import Keeper
-from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.policy import Policy
 from chronos_py.scheduler.takeover import HOLD
 from chronos_py.service import Service
 from compat_tests.servers.chronos_state import (
