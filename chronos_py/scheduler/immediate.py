@@ -130,7 +130,7 @@ class ImmediateJobs:
             self.lifecycle.stop(run, "deleted", now)
             self.book.disown(run)
         else:
-            self.lifecycle.record_skipped(run, now, "deleted")
+            self.lifecycle.ends.record_skipped(run, now, "deleted")
             self.book.drop_run(run)
 
     # --- retention

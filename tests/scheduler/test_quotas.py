@@ -213,7 +213,7 @@ def test_a_quota_that_is_used_up_gives_no_alarm_and_asks_for_no_offers():
     bench.later(minutes=5)
     bench.later(minutes=5)
     assert not any(watch["alarm"] for watch in bench.service.health()["watchdogs"].values())
-    assert bench.service._engine._placeable() == []
+    assert bench.service._engine.rounds.placeable() == []
 
 
 def test_a_job_that_changes_its_label_changes_its_quota():
