@@ -14,7 +14,7 @@ PACKAGE = ROOT / "chronos_py"
 ORDER = """
 errors < clock | zookeeper | flags | flagfiles | machine < config | logs < model < executor
 < scheduler | persistence | drivers | notify | election | metrics | inbox | edits | feed | durations | graphite | tls
-< loading | simulation < planner < service < api < ui | examples < app
+< loading | simulation | outlets | publishing < planner | front < service < api < ui | examples < app
 < serving | doctor | inquiries | simulate | transfer < cli < __main__
 """
 LEVELS = {part.strip(): level for level, parts in enumerate(ORDER.split("<")) for part in parts.split("|")}

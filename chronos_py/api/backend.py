@@ -83,7 +83,9 @@ class Changes(Protocol):
 class Backend(Protocol):
     """The running service as HTTP threads see it."""
 
-    view: View
+    @property
+    def view(self) -> View:
+        """Return the records of the last commit."""
 
     @property
     def history(self) -> History: ...
