@@ -19,8 +19,8 @@ from chronos_py.scheduler.health import Health, HealthPolicy
 from chronos_py.scheduler.holdings import Holdings
 from chronos_py.scheduler.placement import place
 from chronos_py.scheduler.queue import Shape
+from tests.bench import Bench
 from tests.builders import a_job
-from tests.test_service import Bench
 
 NEED = Resources.of(1, 10, 10)
 RACKS = ("r1", "r2", "r3")

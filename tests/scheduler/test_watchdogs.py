@@ -14,8 +14,8 @@ from chronos_py.scheduler.entry import Entry
 from chronos_py.scheduler.release import Releaser
 from chronos_py.scheduler.rounds import Rounds
 from chronos_py.scheduler.tasks import build_task
+from tests.bench import Bench
 from tests.builders import a_job
-from tests.test_service import Bench
 
 
 def alarms(bench: Bench) -> dict[str, str]:
