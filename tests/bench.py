@@ -18,7 +18,26 @@ from chronos_py.service import Service
 from tests.fakes import FakeClock, FakeDriver, FakeNotifier, FakeOutbox, FakeStore, FakeTask
 
 
-class Bench:
+class TurnByTurn:
+    """A service whose turns the test does itself."""
+
+    service: Service
+
+    def turn(self) -> None:
+        """Do turns until nothing more happens at this instant."""
+        self.service.step()
+        while len(self.service._inbox):
+            self.service.step()
+
+    def ask(self, request: Request) -> Any:
+        """Hand in a request; return its answer or raise its error."""
+        answer: Future[Any] = Future()
+        self.service._inbox.put(Posted(request, answer))
+        self.turn()
+        return answer.result(0)
+
+
+class Bench(TurnByTurn):
     """A service under test, with everything around it at hand."""
 
     def __init__(self, **policy: Any) -> None:
@@ -39,19 +58,6 @@ class Bench:
         )  # fmt: skip
         self.service._take_over()
         self.turn()
-
-    def turn(self) -> None:
-        """Do turns until nothing more happens at this instant."""
-        self.service.step()
-        while len(self.service._inbox):
-            self.service.step()
-
-    def ask(self, request: Request) -> Any:
-        """Hand in a request; return its answer or raise its error."""
-        answer: Future[Any] = Future()
-        self.service._inbox.put(Posted(request, answer))
-        self.turn()
-        return answer.result(0)
 
     def step_for(self, request: Request) -> None:
         """Hand in a request and do one turn, whatever becomes of it; `reply` is what the caller has."""
