@@ -16,13 +16,17 @@ import structlog
 
 SECRET = re.compile(r"passw|secret|credential|token|environment|authorization|_auth$|_dsn$", re.IGNORECASE)
 PASSWORD_IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s]+@")  # greedy: a password may hold an @
+TOKEN_IN_URL = re.compile(r"(://)[^/\s:@?#\"'<>]+@")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 HIDDEN = "(not shown)"
 ORDER = ("job", "run", "attempt", "task", "agent", "epoch")  # fields that many lines share come first
 
 
 def without_passwords(text: str) -> str:
-    """Return the text with the passwords inside its URLs hidden."""
-    return PASSWORD_IN_URL.sub(rf"\g<1>{HIDDEN}@", text) if "://" in text else text
+    """Return the text with the passwords inside its URLs hidden, and what may be a token alone."""
+    if "://" not in text:
+        return text
+    return PASSWORD_IN_URL.sub(rf"\g<1>{HIDDEN}@", TOKEN_IN_URL.sub(rf"\g<1>{HIDDEN}@", text))
 
 
 def bound(logger: Any, **fields: Any) -> Any:
@@ -35,8 +39,13 @@ def _masked(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
         if SECRET.search(key):
             event[key] = HIDDEN
         elif isinstance(value, str):
-            event[key] = without_passwords(value)
+            event[key] = CONTROL.sub(_escaped, without_passwords(value))
     return event
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Return what no line may hold, for it could begin another, or steer a terminal."""
+    return found[0].encode("unicode_escape").decode()
 
 
 def _in_order(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

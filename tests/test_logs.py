@@ -33,7 +33,8 @@ def as_it_was() -> Iterator[None]:
         ("see postgresql+psycopg://u:p@ss@db:5432/x now", "see postgresql+psycopg://u:(not shown)@db:5432/x now"),
         ("zk://:secret@zk", "zk://:(not shown)@zk"),
         ("http://host:4400/a@b", "http://host:4400/a@b"),
-        ("http://user@host/", "http://user@host/"),
+        ("http://user@host/", "http://(not shown)@host/"),  # it may be a token
+        ("http://host?at=a@b", "http://host?at=a@b"),
         ("nothing", "nothing"),
     ],
 )

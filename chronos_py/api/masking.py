@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chronos_py.api.backend import Revisions
@@ -16,28 +16,76 @@ from chronos_py.model.view import JobView, View
 # Of text that may be JSON: what stands between quotes is one value. The first part may be a user, or a token alone.
 _IN_URL = re.compile(r"""(://)[^/\s"'\\<>@]*(?:@[^/\s"'\\<>@]*)*@""")
 
+_USER = rb"""([^/\s"'\\<>@]*(?:@[^/\s"'\\<>@]*)*@)"""
+_IN_BYTES = re.compile(rb"(://)" + _USER)
+_IN_BYTES_SO_FAR = re.compile(rb"(://)((?:" + _USER[1:-1] + rb""")|[^/\s"'\\<>@]+\Z)""")
+_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s"';&|]+)"""
+_ASSIGNED = re.compile(rf"([A-Za-z_][\w.-]*)(=){_VALUE}")
+_OPTION = re.compile(rf"(?<!\S)(--?[A-Za-z][\w-]*)(\s+)(?!-){_VALUE}")
+_OPTION_ALONE = re.compile(r"--?[A-Za-z][\w-]*")
+_HEADER = re.compile(r"(?i)(authorization:\s*(?:(?:basic|bearer|token)\s+)?)[^\s\"']+")
+LOGIN_OPTIONS = ("-u", "--user")
+_LOGIN = re.compile(r"((?<!\S)(?:-u|--user)[\s=]+[\"']?[^\s:\"']*:)[^\s\"']+")
+
 
 def without_url_secrets(text: str) -> str:
     """Return the text with user and password of all URLs hidden."""
     return _IN_URL.sub(rf"\g<1>{HIDDEN}@", text) if "://" in text and "@" in text else text
 
 
+def same_length_without_url_secrets(data: bytes, *, more: bool) -> bytes:
+    """Return the bytes with stars for user and password of all URLs, @ included; `more`: what follows is not known, so
+    that what may be the beginning of a password at the end is one."""
+    if b"://" not in data:
+        return data
+    pattern = _IN_BYTES_SO_FAR if more else _IN_BYTES
+    return pattern.sub(lambda found: found[1] + b"*" * len(found[2]), data)
+
+
 class Mask:
-    """Hides what is secret. `names` matches the names of variables whose values are."""
+    """Hides what is secret. `names` matches the names of variables and options whose values are."""
 
     def __init__(self, names: re.Pattern[str]) -> None:
         self._names = names
 
+    def text(self, text: str) -> str:
+        """Return a command without secrets, as far as they can be told: NAME=value, --name value, -u user:password, an
+        Authorization header, URLs."""
+
+        def hidden(found: re.Match[str]) -> str:
+            return f"{found[1]}{found[2]}{HIDDEN}" if self._names.search(found[1]) else found[0]
+
+        text = _ASSIGNED.sub(hidden, without_url_secrets(text))
+        text = _OPTION.sub(hidden, text)
+        return _LOGIN.sub(rf"\g<1>{HIDDEN}", _HEADER.sub(rf"\g<1>{HIDDEN}", text))
+
+    def arguments(self, arguments: Sequence[str]) -> list[str]:
+        found, secret = [], False
+        for argument in arguments:
+            found.append(HIDDEN if secret else self.text(argument))
+            option = _OPTION_ALONE.fullmatch(argument) is not None
+            secret = option and (argument in LOGIN_OPTIONS or self._names.search(argument) is not None)
+        return found
+
+    def value(self, name: str, value: str) -> str:
+        return HIDDEN if self._names.search(name) else self.text(value)
+
     def job(self, job: Job) -> Job:
+        container = job.container
+        if container is not None:
+            parameters = tuple(replace(one, value=self.value(one.key, one.value)) for one in container.parameters)
+            container = replace(container, parameters=parameters)
         return replace(
             job,
-            command=without_url_secrets(job.command),
-            arguments=tuple(map(without_url_secrets, job.arguments)),
+            command=self.text(job.command),
+            arguments=tuple(self.arguments(job.arguments)),
+            executor_flags=self.text(job.executor_flags),
+            task_info_data=self.text(job.task_info_data),
+            container=container,
             uris=tuple(map(without_url_secrets, job.uris)),
             fetch=tuple(self._fetch(fetch) for fetch in job.fetch),
             environment=tuple(
-                replace(one, value=HIDDEN if self._names.search(one.name) else without_url_secrets(one.value))
-                for one in job.environment
+                replace(one, value=self.value(one.name, one.value)) for one in job.environment
             ),
         )
 
@@ -47,8 +95,14 @@ class Mask:
             return text
         document = json.loads(text)
         for variable in document.get("environmentVariables") or ():
-            if self._names.search(str(variable.get("name", ""))):
-                variable["value"] = HIDDEN
+            variable["value"] = self.value(str(variable.get("name", "")), str(variable.get("value", "")))
+        for parameter in (document.get("container") or {}).get("parameters") or ():
+            parameter["value"] = self.value(str(parameter.get("key", "")), str(parameter.get("value", "")))
+        for field in ("command", "executorFlags", "taskInfoData"):
+            if document.get(field):
+                document[field] = self.text(str(document[field]))
+        if document.get("arguments"):
+            document["arguments"] = self.arguments([str(argument) for argument in document["arguments"]])
         return without_url_secrets(json.dumps(document))
 
     @staticmethod
