@@ -39,7 +39,13 @@ def _masked(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
         if SECRET.search(key):
             event[key] = HIDDEN
         elif isinstance(value, str):
-            event[key] = CONTROL.sub(_escaped, without_passwords(value))
+            event[key] = without_passwords(value)
+    return event
+
+
+def _one_line(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Keep a sentence of another library, which may have a client's words in it, to its line."""
+    event["event"] = CONTROL.sub(_escaped, str(event.get("event", "")))
     return event
 
 
@@ -69,9 +75,9 @@ def set_up(form: str = "text", level: str = "info") -> None:
         _masked,
         _in_order,
     ]
-    last: Any = structlog.dev.ConsoleRenderer(colors=False, sort_keys=False)
+    last: list[Any] = [_one_line, structlog.dev.ConsoleRenderer(colors=False, sort_keys=False)]
     if form == "json":
-        last = structlog.processors.JSONRenderer()
+        last = [structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -80,7 +86,7 @@ def set_up(form: str = "text", level: str = "info") -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 _traceback_without_passwords,
-                last,
+                *last,
             ],
         )
     )

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from chronos_py.cli import main
 from chronos_py.clock import Millis
+from chronos_py.transfer.definitions import BadDefinition
 from chronos_py.transfer.shadow import Shadow, Sighting
 from compat_tests.servers.old_chronos import OldChronos, Version
 from tests.election.scripted import until
@@ -93,7 +94,36 @@ def test_a_child_runs_after_all_its_parents_have_succeeded_again():
     assert shadow.look(jobs(6, 3, 1), NOON + 2) == []
     (ended,) = shadow.look(jobs(6, 3, 2), NOON + 3)
     assert (ended.kind, ended.predicted, ended.seen) == ("ended", NOON + 2, NOON + 3)
-    assert kinds(shadow.look(jobs(7, 3, 3), NOON + 4)) == [("c", "early")]
+    assert shadow.look(jobs(7, 4, 2), NOON + 4) == []
+    assert kinds(shadow.look(jobs(7, 4, 3), NOON + 5)) == [("c", "ended")]
+    assert kinds(shadow.look(jobs(8, 4, 4), NOON + 6)) == [("c", "early")]
+    assert shadow.look(jobs(8, 5, 4), NOON + 7) == []
+    assert kinds(shadow.look(jobs(8, 5, 5), NOON + 8)) == [("c", "ended")], "what came early took nothing"
+
+
+def test_a_child_that_runs_when_we_begin_to_follow_is_no_difference():
+    shadow = Shadow(MINUTE)
+
+    def jobs(parent: int, child: int) -> list[dict[str, Any]]:
+        return [
+            a_job("R/2030-01-01T12:00:00Z/PT1H", name="p", successCount=parent),
+            {"name": "c", "parents": ["p"], "successCount": child, "errorCount": 0},
+        ]
+
+    shadow.look(jobs(1, 0), NOON)
+    assert shadow.look(jobs(1, 1), NOON + 1) == [], "of a success that was before"
+    for number in range(2, 5):
+        assert shadow.look(jobs(number, number - 1), NOON + number * 2) == []
+        assert kinds(shadow.look(jobs(number, number), NOON + number * 2 + 1)) == [("c", "ended")]
+
+
+@pytest.mark.parametrize("change", [{"successCount": "many"}, {"errorCount": [1]}, {"successCount": 1e400}])
+def test_counters_that_are_none_are_told(change: dict[str, Any]):
+    shadow = Shadow(MINUTE)
+    child = {"name": "c", "parents": ["a"]}
+    shadow.look([a_job(), child], NOON)
+    with pytest.raises(BadDefinition, match="is no whole number"):
+        shadow.look([a_job() | change, child | change], NOON + 1)
 
 
 def test_what_people_change_is_no_difference():
