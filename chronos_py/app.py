@@ -249,7 +249,9 @@ def _executor_uri(settings: Settings, port: int) -> str:
     """Return where agents fetch our executor, empty when it is installed on them."""
     if settings.executor_uri == "installed":
         return ""
-    return str(settings.executor_uri) or f"{settings.own_scheme}://{settings.host}:{port}{PREFIX}{build_executor().name}"
+    return (
+        str(settings.executor_uri) or f"{settings.own_scheme}://{settings.host}:{port}{PREFIX}{build_executor().name}"
+    )
 
 
 def _secret(file: str) -> str:

@@ -210,7 +210,9 @@ class ChronosServer(BaseApplication):  # type: ignore[misc]
     def _started(self, worker: Any) -> None:
         settings = self.settings
         if settings.examples and (settings.disable_http or (settings.access_file and settings.credentials is None)):
-            log.warning("the examples are not loaded: that needs HTTP, and --http_credentials where credentials are asked")
+            log.warning(
+                "the examples are not loaded: that needs HTTP, and --http_credentials where credentials are asked"
+            )
         elif settings.examples:
             from chronos_py.examples import load_when_empty
 

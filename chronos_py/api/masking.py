@@ -84,9 +84,7 @@ class Mask:
             container=container,
             uris=tuple(map(without_url_secrets, job.uris)),
             fetch=tuple(self._fetch(fetch) for fetch in job.fetch),
-            environment=tuple(
-                replace(one, value=self.value(one.name, one.value)) for one in job.environment
-            ),
+            environment=tuple(replace(one, value=self.value(one.name, one.value)) for one in job.environment),
         )
 
     def document(self, text: str | None) -> str | None:
