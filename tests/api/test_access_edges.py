@@ -18,10 +18,12 @@ from chronos_py.api.principals import AccessFile
 from chronos_py.api.proxy import client_address
 from chronos_py.logs import HIDDEN
 from chronos_py.model.job import Container, Pair, Variable
+from chronos_py.model.run import Phase
 from chronos_py.model.view import JobView
 from tests.api.backend import a_run
 from tests.api.test_access import HASH, Clock, Site, basic
 from tests.builders import a_job
+from tests.fakes import NEW_YEAR
 
 MASK = Mask(re.compile(SECRET_VARIABLES))
 
@@ -103,7 +105,8 @@ OUTPUT = b"fetching http://me:geheim@host/a\nthen ftp://geheim@x and no@one\n"
 @pytest.mark.parametrize("who", ["reader", "limited"])
 def test_no_part_of_output_has_what_the_whole_would_hide(tmp_path: Path, who: str):
     site = Site(tmp_path)
-    task = a_run(1, "a", arguments="").task_id
+    site.backend.view.runs[1] = a_run(1, "a", phase=Phase.RUNNING, launched=NEW_YEAR)
+    task = site.backend.view.runs[1].task_id
     site.backend.outputs[task, "stdout"] = OUTPUT
     seen = b""
     for offset in range(len(OUTPUT)):
@@ -140,7 +143,7 @@ def test_output_that_is_not_all_there_yet(data: bytes, more: bool, shown: bytes)
 
 def test_who_may_change_a_job_gets_it_whole_and_can_send_it_back(tmp_path: Path):
     site = Site(tmp_path)
-    mine = a_job("mine", owner="ann@x.org", command="curl http://u:own-secret@h", parents=None)
+    mine = a_job("mine", owner="ann@x.org", command="curl http://u:own-secret@h")
     site.backend.view.jobs["mine"] = JobView(mine, site.backend.view.jobs["a"].state, mine.schedule)
     for path in ("/v1/scheduler/jobs", "/scheduler/job/mine", "/v1/scheduler/job/mine", "/api/jobs/mine",
                  "/ui/edit?name=mine"):  # fmt: skip
