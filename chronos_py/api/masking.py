@@ -10,7 +10,9 @@ from dataclasses import replace
 from chronos_py.api.backend import Revisions
 from chronos_py.logs import HIDDEN
 from chronos_py.model.job import Fetch, Job
+from chronos_py.model.register import Register, Wanted
 from chronos_py.model.revision import Revision
+from chronos_py.model.run import Run
 from chronos_py.model.view import JobView, View
 
 # Of text that may be JSON: what stands between quotes is one value. The first part may be a user, or a token alone.
@@ -176,6 +178,34 @@ class MaskedJobs(dict[str, JobView]):
         return [(name, self._masked(view)) for name, view in list(self._jobs.items())]
 
 
+class MaskedRegister(Register):
+    """Immediate jobs with secrets hidden where `sees` says so."""
+
+    def __init__(self, register: Register, mask: Mask, sees: Callable[[Job], bool]) -> None:
+        super().__init__()
+        self._register, self._mask, self._sees = register, mask, sees
+
+    def __len__(self) -> int:
+        return len(self._register)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self._register.counts()
+
+    def get(self, name: str) -> Run | None:
+        run = self._register.get(name)
+        return None if run is None else self._masked(run)
+
+    def find(self, wanted: Wanted) -> tuple[int, list[Run]]:
+        count, runs = self._register.find(wanted)
+        return count, [self._masked(run) for run in runs]
+
+    def _masked(self, run: Run) -> Run:
+        if run.immediate is None or self._sees(run.immediate.job):
+            return run
+        return replace(run, immediate=replace(run.immediate, job=self._mask.job(run.immediate.job)))
+
+
 class MaskedViews:
     """Makes masked views; what it has masked is kept once for all who see the same."""
 
@@ -187,4 +217,10 @@ class MaskedViews:
         """Return the view as one sees it who sees the secrets of some jobs only; not to be changed."""
         if len(self._kept) > 2 * len(view.jobs) + 1000:
             self._kept.clear()  # deleted jobs
-        return replace(view, masked=True, partial=partial, jobs=MaskedJobs(view.jobs, self._mask, sees, self._kept))
+        return replace(
+            view,
+            masked=True,
+            partial=partial,
+            jobs=MaskedJobs(view.jobs, self._mask, sees, self._kept),
+            immediate=MaskedRegister(view.immediate, self._mask, sees),
+        )

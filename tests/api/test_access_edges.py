@@ -17,6 +17,7 @@ from chronos_py.api.masking import Mask, same_length_without_url_secrets
 from chronos_py.api.principals import AccessFile
 from chronos_py.api.proxy import client_address
 from chronos_py.logs import HIDDEN
+from chronos_py.model.immediate import Immediate
 from chronos_py.model.job import Container, Pair, Variable
 from chronos_py.model.run import Phase
 from chronos_py.model.view import JobView
@@ -151,7 +152,17 @@ def test_who_may_change_a_job_gets_it_whole_and_can_send_it_back(tmp_path: Path)
         if path != "/scheduler/job/mine":  # which is no path of that line
             assert "own-secret" in text, path
         assert "s3cr3t" not in text
-    assert "s3cr3t" not in site.ask("limited", "GET", "/api/jobs/immediate").text
+
+
+@pytest.mark.parametrize(("who", "count"), [("reader", 0), ("limited", 1), ("admin", 2)])
+def test_commands_of_immediate_jobs(tmp_path: Path, who: str, count: int):
+    site = Site(tmp_path)
+    for number, owner in ((1, "bob@x.org"), (2, "ann@x.org")):
+        job = a_job("immediate", owner=owner, command="TOKEN=geheim x")
+        site.backend.view.immediate.put(a_run(number, "immediate", immediate=Immediate(f"i{number}", job, 9.0)))
+    assert site.ask(who, "GET", "/api/jobs/immediate").text.count("geheim") == count
+    one = site.ask(who, "GET", "/api/jobs/immediate/i1").text
+    assert ("geheim" in one) == (who == "admin")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, name: str
     assert read_definitions(folder / "out.jsonl") == wanted
 
 
-@pytest.mark.parametrize("name", [".", "..", ".hidden", "../up", "a/b", "x" * 255, "é" * 200, "-", "on", "12:30", "null"])
+@pytest.mark.parametrize(
+    "name", [".", "..", ".hidden", "../up", "a/b", "x" * 255, "é" * 200, "-", "on", "12:30", "null"]
+)
 def test_names_that_file_systems_and_yaml_take_amiss(tmp_path: Path, name: str):
     (file,) = write_folder(tmp_path / "out", [a_job(name)])
     assert file.parent == tmp_path / "out" / "scheduled"
