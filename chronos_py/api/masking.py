@@ -190,7 +190,7 @@ class MaskedRegister(Register):
 
     @property
     def counts(self) -> dict[str, int]:
-        return self._register.counts()
+        return self._register.counts
 
     def get(self, name: str) -> Run | None:
         run = self._register.get(name)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+import requests
+from click.testing import CliRunner, Result
 
 from chronos_py.cli import main
 from chronos_py.clock import Millis
 from chronos_py.transfer.definitions import BadDefinition
 from chronos_py.transfer.shadow import Shadow, Sighting
+from compat_tests.servers.chronos import ChronosServer
 from compat_tests.servers.old_chronos import OldChronos, Version
 from tests.election.scripted import until
 
@@ -180,3 +183,40 @@ def test_a_server_that_goes_away_meanwhile_is_asked_again(tmp_path: Path):
     assert result.exit_code == 0, result.output
     assert result.stderr.count("could not be looked at") == 2
     assert "1 jobs, 0 launches and ends as predicted, 0 differences" in result.stdout
+
+
+def test_a_server_of_ours_does_all_as_predicted(tmp_path: Path):
+    """With retries, failures, overlaps, disabled jobs and children of one and several parents."""
+    server, log = ChronosServer(tmp_path, "--failure_retry", "200"), tmp_path / "log.jsonl"
+    jobs: list[dict[str, Any]] = [
+        {"name": "a", "command": "true", "period": "PT1S"},
+        {"name": "slow", "command": "sleep 2", "period": "PT1S"},
+        {"name": "fails", "command": "false", "retries": 1, "period": "PT2S"},
+        {"name": "three", "command": "true", "count": 3, "period": "PT1S"},
+        {"name": "off", "command": "true", "disabled": True, "period": "PT1S"},
+        {"name": "child", "command": "true", "parents": ["a"]},
+        {"name": "both", "command": "true", "parents": ["a", "child"]},
+        {"name": "never", "command": "true", "parents": ["fails"]},
+        {"name": "sad", "command": "false", "retries": 1, "parents": ["a"]},
+    ]
+    looker = threading.Thread(target=lambda: results.append(CliRunner().invoke(main, words)))
+    results: list[Result] = []
+    words = ["shadow", "--url", server.url, "--every", "0.2", "--looks", "45", "--late", "20", "--log", str(log)]
+    try:
+        server.wait()
+        start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
+        for job in jobs:
+            kind, period, count = "dependency", job.pop("period", None), job.pop("count", "")
+            if period:
+                kind, job["schedule"] = "iso8601", f"R{count}/{start:%Y-%m-%dT%H:%M:%SZ}/{period}"
+            answer = requests.post(f"{server.url}/v1/scheduler/{kind}", json={"owner": "", **job}, timeout=30)
+            assert answer.status_code == 204, answer.text
+        looker.start()
+        looker.join(90)
+    finally:
+        server.stop()
+    assert results[0].exit_code == 0, results[0].output
+    seen = {(line["job"], line["kind"]) for line in map(json.loads, log.read_text().splitlines())}
+    wanted = {(name, "launched") for name in ("a", "slow", "fails", "three")}
+    assert seen >= wanted | {("child", "ended"), ("both", "ended"), ("sad", "ended")}
+    assert not {name for name, _ in seen} & {"off", "never"}
