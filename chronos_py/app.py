@@ -202,7 +202,7 @@ def mesos_driver(settings: Settings, port: int) -> Driver:
                 principal=settings.mesos_authentication_principal,
                 secret=_secret(settings.mesos_authentication_secret_file),
                 hostname=settings.host,
-                webui_url=settings.webui_url or f"http://{settings.host}:{port}",
+                webui_url=settings.webui_url or f"{settings.own_scheme}://{settings.host}:{port}",
                 gpus=settings.mesos_gpus,
                 order=order_of(settings),
                 tls=settings.mesos_tls,
@@ -249,7 +249,9 @@ def _executor_uri(settings: Settings, port: int) -> str:
     """Return where agents fetch our executor, empty when it is installed on them."""
     if settings.executor_uri == "installed":
         return ""
-    return str(settings.executor_uri) or f"http://{settings.host}:{port}{PREFIX}{build_executor().name}"
+    return (
+        str(settings.executor_uri) or f"{settings.own_scheme}://{settings.host}:{port}{PREFIX}{build_executor().name}"
+    )
 
 
 def _secret(file: str) -> str:

@@ -122,6 +122,11 @@ class Settings:
         address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.http_address, self.http_address)
         return f"[{address}]" if ":" in address else address
 
+    @property
+    def own_scheme(self) -> str:
+        """Return how others reach the server at its first port."""
+        return "https" if self.disable_http else "http"
+
 
 def parse_attributes(text: str) -> dict[str, str]:
     """Read `rack:r1;dc:x`. Raises BadSetting."""

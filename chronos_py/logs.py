@@ -16,13 +16,17 @@ import structlog
 
 SECRET = re.compile(r"passw|secret|credential|token|environment|authorization|_auth$|_dsn$", re.IGNORECASE)
 PASSWORD_IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s]+@")  # greedy: a password may hold an @
+TOKEN_IN_URL = re.compile(r"(://)[^/\s:@?#\"'<>]+@")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 HIDDEN = "(not shown)"
 ORDER = ("job", "run", "attempt", "task", "agent", "epoch")  # fields that many lines share come first
 
 
 def without_passwords(text: str) -> str:
-    """Return the text with the passwords inside its URLs hidden."""
-    return PASSWORD_IN_URL.sub(rf"\g<1>{HIDDEN}@", text) if "://" in text else text
+    """Return the text with the passwords inside its URLs hidden, and what may be a token alone."""
+    if "://" not in text:
+        return text
+    return PASSWORD_IN_URL.sub(rf"\g<1>{HIDDEN}@", TOKEN_IN_URL.sub(rf"\g<1>{HIDDEN}@", text))
 
 
 def bound(logger: Any, **fields: Any) -> Any:
@@ -37,6 +41,17 @@ def _masked(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
         elif isinstance(value, str):
             event[key] = without_passwords(value)
     return event
+
+
+def _one_line(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Keep a sentence of another library, which may have a client's words in it, to its line."""
+    event["event"] = CONTROL.sub(_escaped, str(event.get("event", "")))
+    return event
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Return what no line may hold, for it could begin another, or steer a terminal."""
+    return found[0].encode("unicode_escape").decode()
 
 
 def _in_order(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -60,9 +75,9 @@ def set_up(form: str = "text", level: str = "info") -> None:
         _masked,
         _in_order,
     ]
-    last: Any = structlog.dev.ConsoleRenderer(colors=False, sort_keys=False)
+    last: list[Any] = [_one_line, structlog.dev.ConsoleRenderer(colors=False, sort_keys=False)]
     if form == "json":
-        last = structlog.processors.JSONRenderer()
+        last = [structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -71,7 +86,7 @@ def set_up(form: str = "text", level: str = "info") -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 _traceback_without_passwords,
-                last,
+                *last,
             ],
         )
     )

@@ -208,7 +208,12 @@ class ChronosServer(BaseApplication):  # type: ignore[misc]
         worker.cfg.set("graceful_timeout", DRAIN_S)  # the worker's own copy: the rest of STOP_S is for the service
 
     def _started(self, worker: Any) -> None:
-        if self.settings.examples:
+        settings = self.settings
+        if settings.examples and (settings.disable_http or (settings.access_file and settings.credentials is None)):
+            log.warning(
+                "the examples are not loaded: that needs HTTP, and --http_credentials where credentials are asked"
+            )
+        elif settings.examples:
             from chronos_py.examples import load_when_empty
 
             url = f"http://{self.settings.own_address}:{self.port}"

@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, NotFound
 
 from chronos_py.api.audit import AuditLog
+from chronos_py.api.auth import STREAM
 from chronos_py.api.backend import ApiSettings, Backend
 from chronos_py.api.chronos import chronos_blueprint
 from chronos_py.api.editing import editing_blueprint
@@ -22,11 +23,11 @@ from chronos_py.api.masking import without_url_secrets
 from chronos_py.api.pages import error_page
 from chronos_py.api.plan import plan_blueprint
 from chronos_py.api.planning import planning_blueprint
-from chronos_py.api.proxy import PASSED_FOR, PASSED_ON
+from chronos_py.api.proxy import client_address
 from chronos_py.api.resources import resources_blueprint
 from chronos_py.api.runs import runs_blueprint
 from chronos_py.api.system import system_blueprint
-from chronos_py.api.transport import REFUSAL, answer, as_routed, compress, take_the_rest
+from chronos_py.api.transport import JSON, REFUSAL, answer, as_routed, compress, take_the_rest
 from chronos_py.edits import AUTHOR
 from chronos_py.errors import ChronosError, NotLeader
 from chronos_py.metrics import Metrics
@@ -81,13 +82,15 @@ def create_app(
 
     @app.before_request
     def known() -> None:
-        AUTHOR.set(Author(request.environ.get("REMOTE_USER", ""), client_address()))
+        AUTHOR.set(Author(request.environ.get("REMOTE_USER", ""), client_address(request.environ)))
         guard.admit()
         refusal: Exception | None = request.environ.get(REFUSAL)
         if refusal is not None:
             raise refusal
         if request.method not in READING and request.headers.get("Sec-Fetch-Site", "none") not in OWN_SITE:
             raise Forbidden("a page of another site may not change anything here")
+        if _from_elsewhere():
+            raise Forbidden("a form of another site may not change anything here")
         if request.path.rstrip("/") in LEADER_PATHS:
             return
         if not backend.view.loaded and _on((*PREFIXES, *LOADED)):
@@ -104,7 +107,10 @@ def create_app(
             ("/ui",)
         ):  # /ping names the asker alone; pages are read here alone
             response.headers.setdefault("Access-Control-Allow-Origin", "*")
-        if guard.masks_answers and not response.is_streamed:
+        if guard.masks_answers and response.mimetype == STREAM:
+            parts = response.iter_encoded()
+            response.response = (without_url_secrets(part.decode("latin-1")).encode("latin-1") for part in parts)
+        elif guard.masks_answers and not response.is_streamed:
             g.pop("kept_body", None)  # which is as it was
             response.set_data(without_url_secrets(response.get_data().decode("latin-1")).encode("latin-1"))
         if settings.compression and not _on(("/scheduler",)):
@@ -115,10 +121,16 @@ def create_app(
     return app
 
 
-def client_address() -> str:
-    """Return the address that a request came from; of one that another node has passed on, what that node said."""
-    passed = request.headers.get(PASSED_ON) and request.headers.get(PASSED_FOR)
-    return str(passed or request.remote_addr or "")[:100]
+def _from_elsewhere() -> bool:
+    """Tell whether a form on another site's page sends this. Over plain HTTP browsers say so by `Origin` alone.
+
+    Only what a form can send is looked at: anything else a browser asks for leave first, which nobody gets. So what
+    stands behind a proxy that changes `Host` goes on working.
+    """
+    origin = request.headers.get("Origin")
+    if request.method != "POST" or origin is None or request.mimetype == JSON or "Sec-Fetch-Site" in request.headers:
+        return False
+    return origin.partition("://")[2] not in (request.host, request.headers.get("X-Forwarded-Host"))
 
 
 def _on(prefixes: tuple[str, ...]) -> bool:

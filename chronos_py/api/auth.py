@@ -10,9 +10,10 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Any
 
 import structlog
@@ -30,6 +31,7 @@ WINDOW_S = 60.0
 PER_NAME, PER_ADDRESS = 20, 100  # failures within the window
 AT_ONCE = 2  # hashes that are computed at the same time: each takes 19 MiB
 LONGEST_HEADER = 4096
+STREAM = "text/event-stream"
 
 
 class Failures:
@@ -95,7 +97,7 @@ class Access:
         known = self._remembered(digest)
         if known is not None:
             return known
-        name = _name(header)
+        name, address = _name(header), _network(address)
         wait = max(self._by_address.wait(address), self._by_name.wait((address, name)))
         if wait:
             return Wait(wait)
@@ -108,6 +110,19 @@ class Access:
         self._by_name.note((address, name))
         log.warning("wrong credentials", address=address, name=name[:100])
         return None
+
+    def still(self, header: str, principal: Principal) -> bool:
+        """Tell whether this header, which was right before, is right and means the same now; counts no failure."""
+        if self._file is not None:
+            self._file.refresh()
+        digest = hmac.digest(self._key, header.encode("latin-1", "replace"), hashlib.sha256)
+        known = self._remembered(digest)
+        if known is None:
+            version = self._file.version if self._file is not None else 0
+            known = self._find(header)
+            if known is not None:
+                self._remember(digest, known, version)
+        return known == principal
 
     def _find(self, header: str) -> Principal | None:
         given = _given(header)
@@ -160,15 +175,17 @@ def with_credentials(app: Wsgi, user: str, password: str, realm: str) -> Wsgi:
 
 
 def with_access(app: Wsgi, access: Access, realm: str) -> Wsgi:
-    """Let only requests of someone known through, and say in the environment who it is."""
+    """Let only requests of someone known through, and say in the environment who it is. A stream ends, with the next
+    thing that it says, when who asked for it is not let through any more, or may do something else."""
     challenge = f'basic realm="{realm}"'
 
     def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        found = access.judge(environ.get("HTTP_AUTHORIZATION", ""), environ.get("REMOTE_ADDR", ""))
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        found = access.judge(header, environ.get("REMOTE_ADDR", ""))
         if isinstance(found, Principal):
             environ[PRINCIPAL] = found
             environ["REMOTE_USER"] = found.name
-            return app(environ, start_response)
+            return _watched(app, environ, start_response, lambda: access.still(header, found))
         path = environ.get("PATH_INFO", "/")
         if isinstance(found, Wait):
             page, status = error_page(429, path, "Too many wrong credentials"), "429 Too Many Requests"
@@ -187,6 +204,41 @@ def with_access(app: Wsgi, access: Access, realm: str) -> Wsgi:
         return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
     return guarded
+
+
+class _Stream:
+    """A stream as long as `open_` says so."""
+
+    def __init__(self, parts: Iterable[bytes], open_: Callable[[], bool]) -> None:
+        self._parts, self._open = parts, open_
+        self.close = getattr(parts, "close", lambda: None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            if not self._open():
+                return
+            yield part
+
+
+def _watched(app: Wsgi, environ: dict[str, Any], start_response: Any, open_: Callable[[], bool]) -> Iterable[bytes]:
+    streams = False
+
+    def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        nonlocal streams
+        streams = any(name.lower() == "content-type" and value.startswith(STREAM) for name, value in headers)
+        return start_response(status, headers, *more)
+
+    parts = app(environ, start)
+    return _Stream(parts, open_) if streams else parts
+
+
+def _network(address: str) -> str:
+    """Return what counts as one address: a client of IPv6 has at least 2**64 of them."""
+    try:
+        whole = IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(whole.ipv4_mapped or IPv6Address(int(whole) >> 64 << 64))
 
 
 def _forms(credentials: tuple[str, str]) -> list[bytes]:

@@ -16,11 +16,12 @@ from flask.typing import ResponseReturnValue
 
 from chronos_py.api.audit import NEWEST, AuditLog
 from chronos_py.api.auth import PRINCIPAL
-from chronos_py.api.backend import Backend, Revisions
+from chronos_py.api.backend import Backend, OutputChunk, Revisions
 from chronos_py.api.forms import iso
-from chronos_py.api.masking import Mask, MaskedRevisions, MaskedViews
+from chronos_py.api.masking import Mask, MaskedRevisions, MaskedViews, same_length_without_url_secrets
 from chronos_py.api.parameters import number
 from chronos_py.api.principals import ANYONE, Principal, Role
+from chronos_py.api.proxy import client_address
 from chronos_py.api.transport import answer
 from chronos_py.errors import Forbidden, InvalidInput
 from chronos_py.logs import without_passwords
@@ -55,6 +56,10 @@ ACTIONS: dict[type, str] = {
     SubmitImmediate: "submit immediate", StopImmediate: "stop immediate",
 }  # fmt: skip
 UNTOLD = (ReportProgress,)  # one of thousands from tasks, which changes nothing that anybody defined
+DEFINITIONS = re.compile(
+    r"(/v1)?/scheduler/(jobs|jobs/search|job/[^/]+)|/api/jobs(/(?!immediate$)[^/]+)?|/ui/(edit|add)", re.DOTALL
+)
+AROUND = 4096  # bytes before and after a part of output that are looked at: no longer URL is found
 NOBODY = Principal("", Role.READER)
 
 
@@ -66,6 +71,16 @@ class GuardSettings:
     users: frozenset[str] = frozenset()
     default_user: str = ""
     secret_variables: re.Pattern[str] = field(default_factory=lambda: re.compile(SECRET_VARIABLES))
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """See OutputChunk."""
+
+    data: bytes
+    offset: int
+    size: int
+    ended: bool
 
 
 class Guard:
@@ -102,6 +117,24 @@ class Guard:
         if principal.role >= Role.OPERATOR and not principal.limited:
             return self._backend.revisions
         return MaskedRevisions(self._backend.revisions, self._mask)
+
+    @property
+    def output(self) -> Callable[..., OutputChunk]:
+        """See Backend. What is returned may be called when the request is over, as streams do."""
+        return self._masked_output if self.masks_answers else self._backend.output
+
+    def _masked_output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
+        """Return output with stars in place of URLs' users and passwords, so that each byte keeps its place."""
+        chunk = self._backend.output(task_id, stream, offset, length, agent_id)
+        if not chunk.data:
+            return chunk
+        start, end = max(0, chunk.offset - AROUND), chunk.offset + len(chunk.data)
+        whole = self._backend.output(task_id, stream, start, end - start + AROUND, agent_id)
+        before = chunk.offset - whole.offset
+        if before < 0:  # what is old has gone meanwhile
+            return whole if not whole.data else Masked(b"", chunk.offset, chunk.size, chunk.ended)
+        data = same_length_without_url_secrets(whole.data, more=not whole.ended)
+        return Masked(data[before : before + len(chunk.data)], chunk.offset, chunk.size, chunk.ended)
 
     def call(self, request: Request, timeout: float = 30.0) -> Any:
         """See Backend. Raises Forbidden, InvalidInput."""
@@ -205,7 +238,7 @@ class Guard:
             "at": iso(self._backend.now()),
             "who": principal.name,
             "role": principal.role.name.lower(),
-            "from": request.remote_addr if has_request_context() else None,
+            "from": client_address(request.environ) if has_request_context() else None,
             "action": ACTIONS[type(change)],
             "job": self._job_name(change),
         }
@@ -226,8 +259,12 @@ class Guard:
 
     @property
     def masks_answers(self) -> bool:
-        """Tell whether URLs' passwords are hidden in the present answer, wherever they stand."""
-        return self.principal().role < Role.OPERATOR or self.principal().limited
+        """Tell whether URLs' passwords are hidden in the present answer, wherever they stand. Where there are only
+        definitions, who may see those of some jobs gets these whole: what was hidden would be sent back so."""
+        principal = self.principal()
+        if principal.role < Role.OPERATOR:
+            return True
+        return principal.limited and not (has_request_context() and DEFINITIONS.fullmatch(request.path))
 
     @property
     def audit(self) -> AuditLog:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chronos_py.api.backend import Revisions
 from chronos_py.logs import HIDDEN
 from chronos_py.model.job import Fetch, Job
+from chronos_py.model.register import Register, Wanted
 from chronos_py.model.revision import Revision
+from chronos_py.model.run import Run
 from chronos_py.model.view import JobView, View
 
 # Of text that may be JSON: what stands between quotes is one value. The first part may be a user, or a token alone.
 _IN_URL = re.compile(r"""(://)[^/\s"'\\<>@]*(?:@[^/\s"'\\<>@]*)*@""")
+
+_USER = rb"""([^/\s"'\\<>@]*(?:@[^/\s"'\\<>@]*)*@)"""
+_IN_BYTES = re.compile(rb"(://)" + _USER)
+_IN_BYTES_SO_FAR = re.compile(rb"(://)((?:" + _USER[1:-1] + rb""")|[^/\s"'\\<>@]+\Z)""")
+_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s"';&|]+)"""
+_ASSIGNED = re.compile(rf"([A-Za-z_][\w.-]*)(=){_VALUE}")
+_OPTION = re.compile(rf"(?<!\S)(--?[A-Za-z][\w-]*)(\s+)(?!-){_VALUE}")
+_OPTION_ALONE = re.compile(r"--?[A-Za-z][\w-]*")
+_HEADER = re.compile(r"(?i)(authorization:\s*(?:(?:basic|bearer|token)\s+)?)[^\s\"']+")
+LOGIN_OPTIONS = ("-u", "--user")
+_LOGIN = re.compile(r"((?<!\S)(?:-u|--user)[\s=]+[\"']?[^\s:\"']*:)[^\s\"']+")
 
 
 def without_url_secrets(text: str) -> str:
@@ -22,23 +35,58 @@ def without_url_secrets(text: str) -> str:
     return _IN_URL.sub(rf"\g<1>{HIDDEN}@", text) if "://" in text and "@" in text else text
 
 
+def same_length_without_url_secrets(data: bytes, *, more: bool) -> bytes:
+    """Return the bytes with stars for user and password of all URLs, @ included; `more`: what follows is not known, so
+    that what may be the beginning of a password at the end is one."""
+    if b"://" not in data:
+        return data
+    pattern = _IN_BYTES_SO_FAR if more else _IN_BYTES
+    return pattern.sub(lambda found: found[1] + b"*" * len(found[2]), data)
+
+
 class Mask:
-    """Hides what is secret. `names` matches the names of variables whose values are."""
+    """Hides what is secret. `names` matches the names of variables and options whose values are."""
 
     def __init__(self, names: re.Pattern[str]) -> None:
         self._names = names
 
+    def text(self, text: str) -> str:
+        """Return a command without secrets, as far as they can be told: NAME=value, --name value, -u user:password, an
+        Authorization header, URLs."""
+
+        def hidden(found: re.Match[str]) -> str:
+            return f"{found[1]}{found[2]}{HIDDEN}" if self._names.search(found[1]) else found[0]
+
+        text = _ASSIGNED.sub(hidden, without_url_secrets(text))
+        text = _OPTION.sub(hidden, text)
+        return _LOGIN.sub(rf"\g<1>{HIDDEN}", _HEADER.sub(rf"\g<1>{HIDDEN}", text))
+
+    def arguments(self, arguments: Sequence[str]) -> list[str]:
+        found, secret = [], False
+        for argument in arguments:
+            found.append(HIDDEN if secret else self.text(argument))
+            option = _OPTION_ALONE.fullmatch(argument) is not None
+            secret = option and (argument in LOGIN_OPTIONS or self._names.search(argument) is not None)
+        return found
+
+    def value(self, name: str, value: str) -> str:
+        return HIDDEN if self._names.search(name) else self.text(value)
+
     def job(self, job: Job) -> Job:
+        container = job.container
+        if container is not None:
+            parameters = tuple(replace(one, value=self.value(one.key, one.value)) for one in container.parameters)
+            container = replace(container, parameters=parameters)
         return replace(
             job,
-            command=without_url_secrets(job.command),
-            arguments=tuple(map(without_url_secrets, job.arguments)),
+            command=self.text(job.command),
+            arguments=tuple(self.arguments(job.arguments)),
+            executor_flags=self.text(job.executor_flags),
+            task_info_data=self.text(job.task_info_data),
+            container=container,
             uris=tuple(map(without_url_secrets, job.uris)),
             fetch=tuple(self._fetch(fetch) for fetch in job.fetch),
-            environment=tuple(
-                replace(one, value=HIDDEN if self._names.search(one.name) else without_url_secrets(one.value))
-                for one in job.environment
-            ),
+            environment=tuple(replace(one, value=self.value(one.name, one.value)) for one in job.environment),
         )
 
     def document(self, text: str | None) -> str | None:
@@ -47,8 +95,14 @@ class Mask:
             return text
         document = json.loads(text)
         for variable in document.get("environmentVariables") or ():
-            if self._names.search(str(variable.get("name", ""))):
-                variable["value"] = HIDDEN
+            variable["value"] = self.value(str(variable.get("name", "")), str(variable.get("value", "")))
+        for parameter in (document.get("container") or {}).get("parameters") or ():
+            parameter["value"] = self.value(str(parameter.get("key", "")), str(parameter.get("value", "")))
+        for field in ("command", "executorFlags", "taskInfoData"):
+            if document.get(field):
+                document[field] = self.text(str(document[field]))
+        if document.get("arguments"):
+            document["arguments"] = self.arguments([str(argument) for argument in document["arguments"]])
         return without_url_secrets(json.dumps(document))
 
     @staticmethod
@@ -124,6 +178,34 @@ class MaskedJobs(dict[str, JobView]):
         return [(name, self._masked(view)) for name, view in list(self._jobs.items())]
 
 
+class MaskedRegister(Register):
+    """Immediate jobs with secrets hidden where `sees` says so."""
+
+    def __init__(self, register: Register, mask: Mask, sees: Callable[[Job], bool]) -> None:
+        super().__init__()
+        self._register, self._mask, self._sees = register, mask, sees
+
+    def __len__(self) -> int:
+        return len(self._register)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self._register.counts
+
+    def get(self, name: str) -> Run | None:
+        run = self._register.get(name)
+        return None if run is None else self._masked(run)
+
+    def find(self, wanted: Wanted) -> tuple[int, list[Run]]:
+        count, runs = self._register.find(wanted)
+        return count, [self._masked(run) for run in runs]
+
+    def _masked(self, run: Run) -> Run:
+        if run.immediate is None or self._sees(run.immediate.job):
+            return run
+        return replace(run, immediate=replace(run.immediate, job=self._mask.job(run.immediate.job)))
+
+
 class MaskedViews:
     """Makes masked views; what it has masked is kept once for all who see the same."""
 
@@ -135,4 +217,10 @@ class MaskedViews:
         """Return the view as one sees it who sees the secrets of some jobs only; not to be changed."""
         if len(self._kept) > 2 * len(view.jobs) + 1000:
             self._kept.clear()  # deleted jobs
-        return replace(view, masked=True, partial=partial, jobs=MaskedJobs(view.jobs, self._mask, sees, self._kept))
+        return replace(
+            view,
+            masked=True,
+            partial=partial,
+            jobs=MaskedJobs(view.jobs, self._mask, sees, self._kept),
+            immediate=MaskedRegister(view.immediate, self._mask, sees),
+        )

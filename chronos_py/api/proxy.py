@@ -32,6 +32,7 @@ BLOCK = 64 * 1024
 CONNECT_S = 3.0
 READ_S = 45.0  # from one piece of the answer to the next: longer than the service's 30 s and a stream's heartbeat
 OWN_PATHS = frozenset({"/ping", "/health", "/api/leader", "/scheduler/leader", "/v1/scheduler/leader"})
+_ADDRESS = frozenset("0123456789abcdefABCDEF.:%")  # an address has these
 OWN_FILES = "/ui/static/"  # the same on each node, and needed to show that there is no leader
 
 # Between two nodes only (RFC 9110, 7.6.1), and what the client library says itself.
@@ -43,6 +44,17 @@ _PLAIN = "".join(map(chr, range(0x21, 0x7F)))  # what a request's line may hold 
 
 
 SLOT_S = 0.25  # the answer before may have arrived a moment earlier than its place was given back
+
+
+def client_address(environ: dict[str, Any]) -> str:
+    """Return the address that a request came from; of one that another node has passed on, the client's as that node
+    says, and the node's. Anybody could say so, and therefore both are there."""
+    address = str(environ.get("REMOTE_ADDR") or "")
+    client = environ.get("HTTP_" + PASSED_FOR.upper().replace("-", "_"), "")
+    if not client or not environ.get("HTTP_" + PASSED_ON.upper().replace("-", "_")):
+        return address
+    client = "".join(letter for letter in client[:45] if letter in _ADDRESS)
+    return f"{client} by {address}"
 
 
 class Election(Protocol):

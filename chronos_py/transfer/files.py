@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import yaml
 from chronos_py.transfer.definitions import BadDefinition, Document, is_dependent, name_of, without_counters
 
 FOLDERS = ("scheduled", "dependent")
+LONGEST_STEM = 200  # characters: file systems take 255 bytes
 ENDINGS = (".yaml", ".yml")
 
 
@@ -33,7 +36,7 @@ def _read_folder(folder: Path) -> Iterator[Document]:
             if file.suffix in ENDINGS and not file.name.startswith("."):
                 try:
                     document = yaml.load(file.read_text("utf-8"), Loader=_Loader)
-                except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+                except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
                     raise BadDefinition(f"{file}: {error}") from None
                 checked = _document(document, str(file))
                 if is_dependent(checked) != (kind == "dependent"):
@@ -43,7 +46,7 @@ def _read_folder(folder: Path) -> Iterator[Document]:
 
 def _read_lines(file: Path) -> Iterator[Document]:
     try:
-        text = file.read_text("utf-8")
+        text = file.read_text("utf-8", "surrogatepass")
     except (OSError, UnicodeDecodeError) as error:
         raise BadDefinition(f"{file}: cannot be read: {error}") from None
     if text.lstrip().startswith("["):
@@ -58,7 +61,7 @@ def _read_lines(file: Path) -> Iterator[Document]:
 def _json(text: str, source: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadDefinition(f"{source}: {error}") from None
 
 
@@ -73,20 +76,62 @@ def _document(document: Any, source: str) -> Document:
 
 
 def write_folder(folder: Path, definitions: Iterable[Document]) -> list[Path]:
-    """Write a YAML file a job, without counters, and return the files. Raises BadDefinition for names that clash."""
-    written: dict[Path, str] = {}
-    for kind in FOLDERS:
-        (folder / kind).mkdir(parents=True, exist_ok=True)
+    """Write a YAML file a job, without counters, and return the files. Raises BadDefinition for names that clash.
+
+    A folder that is not there yet appears with all of them, or not at all. In one that is there each file is replaced
+    as a whole, and a job that has become of the other kind is taken from its former place; other files stay.
+    """
+    texts: dict[Path, str] = {}
+    names: dict[Path, str] = {}
     for document in definitions:
         name = name_of(document)
-        file = folder / FOLDERS[is_dependent(document)] / f"{re.sub(r'[^A-Za-z0-9.-]', '_', name)}.yaml"
-        if file in written:
-            raise BadDefinition(f"{file}: both {written[file]!r} and {name!r} would be in it; use JSON lines")
-        written[file] = name
-        _write(
-            file, yaml.dump(without_counters(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-        )
-    return list(written)
+        file = Path(FOLDERS[is_dependent(document)], f"{_stem(name)}.yaml")
+        if file in names:
+            raise BadDefinition(f"{folder / file}: both {names[file]!r} and {name!r} would be in it; use JSON lines")
+        names[file] = name
+        text = yaml.dump(without_counters(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+        texts[file] = text
+    if folder.exists():
+        _write_all(folder, texts)
+        for file in texts:
+            other = folder / FOLDERS[file.parts[0] == FOLDERS[0]] / file.name
+            if other.relative_to(folder) not in texts and _name_in(other) == names[file]:
+                other.unlink()
+        return [folder / file for file in texts]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:50]}."))
+    try:
+        _write_all(stage, texts)
+        stage.chmod(0o700)
+        stage.rename(folder)
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise
+    return [folder / file for file in texts]
+
+
+def _stem(name: str) -> str:
+    """Return the name of a job's file, as chronos-sync makes it; one that would be hidden, or too long, is changed."""
+    stem = re.sub(r"[^A-Za-z0-9.-]", "_", name)
+    if len(stem) > LONGEST_STEM:
+        stem = f"{stem[: LONGEST_STEM - 17]}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+    return f"_{stem[1:]}" if stem.startswith(".") else stem
+
+
+def _write_all(folder: Path, texts: Mapping[Path, str]) -> None:
+    for kind in FOLDERS:
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for file, text in texts.items():
+        _write(folder / file, text)
+
+
+def _name_in(file: Path) -> object:
+    """Return the name in a file, None where there is none."""
+    try:
+        document = yaml.load(file.read_text("utf-8"), Loader=_Loader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return None
+    return document.get("name") if isinstance(document, dict) else None
 
 
 def write_lines(file: Path, definitions: Iterable[Document]) -> None:
@@ -96,7 +141,7 @@ def write_lines(file: Path, definitions: Iterable[Document]) -> None:
 
 def _write(file: Path, text: str) -> None:
     """Replace a file as a whole, readable by its owner only: definitions hold secrets."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}")
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:100]}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as stream:
             stream.write(text)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import requests
 
 from chronos_py.errors import ChronosError
-from chronos_py.transfer.definitions import BadDefinition, Document, is_dependent, name_of, unmirrored
+from chronos_py.transfer.definitions import BadDefinition, Document, is_dependent, name_of, parents_of, unmirrored
 
 PREFIXES = ("/v1/scheduler", "/scheduler")  # of 3.x, of 2.x
 
@@ -46,15 +46,18 @@ class Remote:
     def _documents(self, answer: requests.Response) -> list[Document]:
         try:
             found = answer.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RemoteError(f"{answer.url}: no JSON: {error}") from None
         if not isinstance(found, list) or not all(isinstance(document, dict) for document in found):
             raise RemoteError(f"{answer.url}: no list of jobs")
         for document in found:
             try:
                 name_of(document)
+                parents_of(document)
             except BadDefinition as error:
                 raise RemoteError(f"{answer.url}: {error}") from None
+            if not isinstance(document.get("schedule", ""), str):
+                raise RemoteError(f"{answer.url}: {document['name']}: schedule {document['schedule']!r} is no text")
         return [unmirrored(document) for document in found]
 
     def send(self, document: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from chronos_py.clock import Millis, iso_utc
 from chronos_py.errors import InvalidSchedule
 from chronos_py.scheduler.schedule import Occurrences, parse_schedule
-from chronos_py.transfer.definitions import Document, name_of, parents_of
+from chronos_py.transfer.definitions import BadDefinition, Document, name_of, parents_of
 
 Kind = Literal["launched", "ended", "late", "early", "moved", "unreadable", "changed", "new", "gone"]
 DIFFERENCES: frozenset[Kind] = frozenset({"late", "early", "moved", "unreadable"})
@@ -57,6 +57,8 @@ class _Followed:
     told_late: bool = False
     successes: dict[str, int] = field(default_factory=dict)  # of parents, when this job last ended
     released: Millis | None = None  # when all its parents had succeeded once more
+    quiet: bool = False  # each release that was seen has ended
+    settled: bool = False  # what was under way when we began to follow has ended, as far as can be told
 
 
 class Shadow:
@@ -152,14 +154,19 @@ class Shadow:
         known.document = document
         if ready and known.released is None:
             known.released = now
+            known.settled = known.settled or known.quiet
         if not ended:
             return
-        if known.released is None:
-            found.append(Sighting(name, "early", None, now, "ended a run before all its parents had succeeded again"))
-        else:
-            found.append(Sighting(name, "ended", known.released, now))
+        if known.released is None:  # it has taken no success of its parents that we know of: none is counted off
+            if known.settled:
+                text = "ended a run before all its parents had succeeded again"
+                found.append(Sighting(name, "early", None, now, text))
+            known.quiet = True
+            return
+        found.append(Sighting(name, "ended", known.released, now))
         known.successes = {parent: known.successes.get(parent, count) + 1 for parent, count in parents.items()}
         known.released = now if parents and all(parents[p] > known.successes[p] for p in parents) else None
+        known.quiet = known.released is None
 
 
 def _occurrences(document: Mapping[str, Any]) -> Occurrences:
@@ -173,8 +180,16 @@ def _defined(document: Mapping[str, Any]) -> tuple[Any, ...]:
     return period, document.get("scheduleTimeZone"), document.get("disabled"), sorted(parents_of(document))
 
 
+def _count(document: Mapping[str, Any], key: str) -> int:
+    """Return a counter. Raises BadDefinition."""
+    value = document.get(key) or 0
+    if not isinstance(value, int):
+        raise BadDefinition(f"{document.get('name')}: {key} {value!r} is no whole number")
+    return value
+
+
 def _ends(document: Mapping[str, Any]) -> int:
-    return int(document.get("successCount") or 0) + int(document.get("errorCount") or 0)
+    return _count(document, "successCount") + _count(document, "errorCount")
 
 
 def _successes(document: Mapping[str, Any], there: Mapping[str, Document]) -> dict[str, int]:
@@ -182,5 +197,5 @@ def _successes(document: Mapping[str, Any], there: Mapping[str, Document]) -> di
     found = {}
     for parent in parents_of(document):
         other = there.get(parent, {})
-        found[parent] = _ends(other) if other.get("softError") else int(other.get("successCount") or 0)
+        found[parent] = _ends(other) if other.get("softError") else _count(other, "successCount")
     return found

@@ -163,13 +163,14 @@ def add_output(blueprint: Blueprint, ui: Ui) -> None:
     @blueprint.get(f"{place}/file")
     def output_file(number: int, attempt: int, stream: str) -> ResponseReturnValue:
         task = task_of(ui.backend, number, attempt)
-        first = ui.backend.output(task.id, _stream(stream), 0, 1, task.agent)  # an unknown task is an answer
+        read = ui.backend.output  # as this request may see it
+        first = read(task.id, _stream(stream), 0, 1, task.agent)  # an unknown task is an answer
 
         def blocks() -> Iterator[bytes]:
             at = 0
             while at < first.size:
                 try:
-                    chunk = ui.backend.output(task.id, stream, at, min(BLOCK, first.size - at), task.agent)
+                    chunk = read(task.id, stream, at, min(BLOCK, first.size - at), task.agent)
                 except ChronosError:
                     return
                 if not chunk.data:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+import requests
+from click.testing import CliRunner, Result
 
 from chronos_py.cli import main
 from chronos_py.clock import Millis
+from chronos_py.transfer.definitions import BadDefinition
 from chronos_py.transfer.shadow import Shadow, Sighting
+from compat_tests.servers.chronos import ChronosServer
 from compat_tests.servers.old_chronos import OldChronos, Version
 from tests.waiting import until
 
@@ -93,7 +98,36 @@ def test_a_child_runs_after_all_its_parents_have_succeeded_again():
     assert shadow.look(jobs(6, 3, 1), NOON + 2) == []
     (ended,) = shadow.look(jobs(6, 3, 2), NOON + 3)
     assert (ended.kind, ended.predicted, ended.seen) == ("ended", NOON + 2, NOON + 3)
-    assert kinds(shadow.look(jobs(7, 3, 3), NOON + 4)) == [("c", "early")]
+    assert shadow.look(jobs(7, 4, 2), NOON + 4) == []
+    assert kinds(shadow.look(jobs(7, 4, 3), NOON + 5)) == [("c", "ended")]
+    assert kinds(shadow.look(jobs(8, 4, 4), NOON + 6)) == [("c", "early")]
+    assert shadow.look(jobs(8, 5, 4), NOON + 7) == []
+    assert kinds(shadow.look(jobs(8, 5, 5), NOON + 8)) == [("c", "ended")], "what came early took nothing"
+
+
+def test_a_child_that_runs_when_we_begin_to_follow_is_no_difference():
+    shadow = Shadow(MINUTE)
+
+    def jobs(parent: int, child: int) -> list[dict[str, Any]]:
+        return [
+            a_job("R/2030-01-01T12:00:00Z/PT1H", name="p", successCount=parent),
+            {"name": "c", "parents": ["p"], "successCount": child, "errorCount": 0},
+        ]
+
+    shadow.look(jobs(1, 0), NOON)
+    assert shadow.look(jobs(1, 1), NOON + 1) == [], "of a success that was before"
+    for number in range(2, 5):
+        assert shadow.look(jobs(number, number - 1), NOON + number * 2) == []
+        assert kinds(shadow.look(jobs(number, number), NOON + number * 2 + 1)) == [("c", "ended")]
+
+
+@pytest.mark.parametrize("change", [{"successCount": "many"}, {"errorCount": [1]}, {"successCount": 1e400}])
+def test_counters_that_are_none_are_told(change: dict[str, Any]):
+    shadow = Shadow(MINUTE)
+    child = {"name": "c", "parents": ["a"]}
+    shadow.look([a_job(), child], NOON)
+    with pytest.raises(BadDefinition, match="is no whole number"):
+        shadow.look([a_job() | change, child | change], NOON + 1)
 
 
 def test_what_people_change_is_no_difference():
@@ -150,3 +184,61 @@ def test_a_server_that_goes_away_meanwhile_is_asked_again(tmp_path: Path):
     assert result.exit_code == 0, result.output
     assert result.stderr.count("could not be looked at") == 2
     assert "1 jobs, 0 launches and ends as predicted, 0 differences" in result.stdout
+
+
+def test_a_server_of_ours_does_all_as_predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With retries, failures, overlaps, disabled jobs and children of one and several parents."""
+    scheduled: list[dict[str, Any]] = [
+        {"name": "a", "command": "true", "schedule": "R/{}/PT1S"},
+        {"name": "slow", "command": "sleep 2", "schedule": "R/{}/PT1S"},
+        {"name": "fails", "command": "false", "retries": 1, "schedule": "R/{}/PT2S"},
+        {"name": "three", "command": "true", "schedule": "R3/{}/PT1S"},
+        {"name": "off", "command": "true", "disabled": True, "schedule": "R/{}/PT1S"},
+    ]
+    children: list[dict[str, Any]] = [
+        {"name": "child", "command": "true", "parents": ["a"]},
+        {"name": "both", "command": "true", "parents": ["a", "child"]},
+        {"name": "never", "command": "true", "parents": ["fails"]},
+        {"name": "sad", "command": "false", "retries": 1, "parents": ["a"]},
+    ]
+    server = ChronosServer(tmp_path, "--failure_retry", "200")
+    looked = threading.Event()
+    results: list[Result] = []
+    look, seen = Shadow.look, Counter[tuple[str, str]]()
+    wanted = [(name, "launched") for name in ("a", "slow", "fails")]
+    wanted += [(name, "ended") for name in ("child", "both", "sad")]
+
+    def telling(*given: Any) -> list[Sighting]:
+        if all(seen[event] >= 3 for event in wanted):
+            raise KeyboardInterrupt  # as a person ends it
+        found = look(*given)
+        seen.update(kinds(found))
+        looked.set()
+        return found
+
+    monkeypatch.setattr(Shadow, "look", telling)
+    words = ["shadow", "--url", server.url, "--every", "0.2", "--looks", "500", "--late", "60"]
+    looker = threading.Thread(target=lambda: results.append(CliRunner().invoke(main, words)))
+
+    def send(kind: str, job: dict[str, Any]) -> None:
+        answer = requests.post(f"{server.url}/v1/scheduler/{kind}", json={"owner": "", **job}, timeout=30)
+        assert answer.status_code == 204, answer.text
+
+    try:
+        server.wait(120)
+        for job in scheduled:
+            send("iso8601", {**job, "schedule": "R/2090-01-01T00:00:00Z/P1Y"})
+        for job in children:
+            send("dependency", job)
+        looker.start()
+        assert looked.wait(30)
+        start = f"{datetime.now(UTC) + timedelta(seconds=2):%Y-%m-%dT%H:%M:%SZ}"
+        for job in scheduled:
+            send("iso8601", {**job, "schedule": job["schedule"].format(start)})
+        looker.join(120)
+    finally:
+        server.stop()
+    (result,) = results
+    assert result.exit_code == 0, result.output
+    assert all(seen[event] >= 3 for event in wanted), seen
+    assert not {(name, kind) for name, kind in seen if name in ("off", "never") and kind in ("launched", "ended")}

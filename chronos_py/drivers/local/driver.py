@@ -79,7 +79,7 @@ class LocalDriver:
         """Raises OSError when `data_dir` cannot be used."""
         del framework_id  # tasks here have no other framework to be kept apart from
         for folder in FOLDERS:
-            os.makedirs(f"{self._root}/{folder}", mode=0o755, exist_ok=True)
+            os.makedirs(f"{self._root}/{folder}", mode=0o711, exist_ok=True)  # not for others to list
         _raise_descriptor_limit()
         agent_id = self._agent_id = self._kept("agent_id", f"local-{uuid.uuid4().hex[:12]}")
         boot = boot_id()
