@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -16,9 +16,8 @@ from chronos_py.api.forms import iso
 from chronos_py.api.labelled import LABEL, Labelled, by_jobs, levels, put_together
 from chronos_py.api.parameters import amount, choice, instant, labels, number, wants_csv, words
 from chronos_py.api.transport import answer
-from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput
-from chronos_py.model.job import Job, Pair
+from chronos_py.model.job import Job
 from chronos_py.model.statistics import (
     DAY,
     DIMENSIONS,
@@ -75,13 +74,21 @@ class FiguresApi:
         query, target = self._query(), amount("target", 99.0, 0.0, 100.0) / 100
         wanted = frozenset(labels("label"))
         now, as_csv = self.backend.now(), wants_csv()
-        chosen = plan(by_jobs(query) if wanted or LABEL in query.by else query, now)
-        found = self._found(query, wanted, now)
+        asked = by_jobs(query) if wanted or LABEL in query.by else query
+        chosen = plan(asked, now)
+        groups = self.backend.history.statistics(asked, now)
+        labelled = asked is not query
+        found = (
+            put_together(query, asked, groups, wanted, self._job) if labelled else [Labelled(group) for group in groups]
+        )
         rows = [self._row(query, one, target, of_jobs=bool(wanted)) for one in found[: query.limit - 1]]
         if as_csv:
             return _varying(answer(_csv(query, rows).encode(), media_type="text/csv; charset=utf-8"))
         whole = StatisticsQuery(query.start, query.end, where=query.where)
-        sums = self._found(whole, wanted, now)
+        if wanted:
+            sums = put_together(whole, asked, groups, wanted, self._job)
+        else:
+            sums = [Labelled(group) for group in self.backend.history.statistics(whole, now)]
         empty = Labelled(Group(None, (), Figures()))
         total = self._row(whole, sums[0] if sums else empty, target, of_jobs=bool(wanted))
         form = {
@@ -107,12 +114,6 @@ class FiguresApi:
         where = tuple((name, request.args[name]) for name in DIMENSIONS if name in request.args)
         limit = number("limit", 100, 1, MOST_ROWS) + 1  # one more tells whether there are more
         return StatisticsQuery(start, end, words("by", (*DIMENSIONS, LABEL)), choice("per", LEVELS), where, limit)
-
-    def _found(self, query: StatisticsQuery, wanted: frozenset[Pair], now: Millis) -> Sequence[Labelled]:
-        """Return the rows; of those that are of labels' jobs also the jobs."""
-        if not wanted and LABEL not in query.by:
-            return [Labelled(group) for group in self.backend.history.statistics(query, now)]
-        return put_together(query, self.backend.history.statistics(by_jobs(query), now), wanted, self._job)
 
     def _job(self, name: str) -> Job | None:
         view = self.backend.view.jobs.get(name)

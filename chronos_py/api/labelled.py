@@ -35,25 +35,28 @@ def by_jobs(query: StatisticsQuery) -> StatisticsQuery:
 
 
 def put_together(
-    query: StatisticsQuery, groups: Sequence[Group], wanted: frozenset[Pair], job_of: JobOf
+    query: StatisticsQuery, asked: StatisticsQuery, groups: Sequence[Group], wanted: frozenset[Pair], job_of: JobOf
 ) -> list[Labelled]:
-    """Answer `query`, whose `by` may have `label`, from the answer to `by_jobs` of it; `wanted` are labels that a job
-    must have. Rows come in the usual order, at most `limit`. Raises InvalidInput when there is too much."""
+    """Answer `query`, whose `by` may have `label`, from the answer to a question that tells apart as much and jobs,
+    see `by_jobs`; `wanted` are labels that a job must have.
+
+    Rows come in the usual order, at most `limit`. Raises InvalidInput when there is too much.
+    """
     if len(groups) > MOST_PARTS:
         raise InvalidInput("by", ",".join(query.by), f"this needs more than {MOST_PARTS:,} sums of jobs: ask for less")
-    asked = by_jobs(query).by
     found: dict[tuple[Millis | None, tuple[str, ...]], Labelled] = {}
     for group in groups:
-        values = dict(zip(asked, group.values, strict=True))
+        values = dict(zip(asked.by, group.values, strict=True))
         job = job_of(values["job"])
         labels = frozenset(job.labels) if job is not None else frozenset[Pair]()
         if not wanted <= labels:
             continue
         for label in _texts(labels) if LABEL in query.by else ("",):
             key = tuple(label if name == LABEL else values[name] for name in query.by)
-            row = found.get((group.bucket, key))
+            bucket = group.bucket if query.per else None
+            row = found.get((bucket, key))
             if row is None:
-                row = found[group.bucket, key] = Labelled(Group(group.bucket, key, Figures()))
+                row = found[bucket, key] = Labelled(Group(bucket, key, Figures()))
             row.group.figures.add(group.figures)
             if job is not None:
                 row.parts.append((job, group.figures))
