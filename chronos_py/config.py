@@ -258,15 +258,13 @@ def _check_machine(settings: Settings, refuse: Callable[[str, str], BadSetting])
     """See that the flags about agents and their resources can be read, and go together."""
     name = "resources"
     try:
-        agents = settings.machine
+        settings.machine  # noqa: B018
         name = "resource_order"
         unknown = settings.order_map.keys() - {"", *settings.roles}
     except ValueError as error:
         raise refuse(name, str(error)) from None
     if unknown:
         raise refuse(name, f"{sorted(unknown)[0]} is not one of --mesos_role")
-    if len(agents) > 1 and settings.zk_hosts:
-        raise refuse("resources", "a node of several, by --zk_hosts, is one agent")
 
 
 def _check_tls(settings: Settings, refuse: Callable[[str, str], BadSetting]) -> None:

@@ -221,10 +221,11 @@ def resources(agents: bool, url: str, credentials: str, as_json: bool, **query: 
 @click.command()
 @click.option("--from", "from_", metavar="TIME", help="ISO 8601; a day ago if it is not given.")
 @click.option("--to", metavar="TIME")
-@click.option("--by", help="job, owner, host, exit; several with commas; see docs/statistics.md.")
+@click.option("--by", help="job, owner, label, host, exit; several with commas; see docs/statistics.md.")
 @click.option("--per", help="A time bucket, for example hour or day.")
 @click.option("--job", help="Of this job alone.")
 @click.option("--owner", help="Of this owner's jobs alone.")
+@click.option("--label", multiple=True, metavar="NAME=VALUE", help="Of jobs with this label alone; several: with all.")
 @_server
 def statistics(from_: str | None, url: str, credentials: str, as_json: bool, **query: Any) -> None:
     """Say how many runs succeeded, failed, waited how long: from the roll-ups of history."""

@@ -199,6 +199,9 @@ def on(host: str) -> dict[str, Any]:
 
 def test_a_reservation_is_used_when_what_is_shared_is_used_up(request, tmp_path, reserved):
     with serving(request, tmp_path, reserved, "--mesos_role", "prod") as scheduler:
+        took = held(scheduler, reserved, "wish", cpus=1, mem=64, resourceOrder="reserved", **on("static"))
+        assert took == {"cpus": {"prod": 1}, "mem": {"prod": 64}, "disk": {"*": 100}}
+        let_go(scheduler, "wish")
         took = held(scheduler, reserved, "first", cpus=1.5, mem=800, **on("static"))
         assert took == {"cpus": {"*": 1.5}, "mem": {"*": 800}, "disk": {"*": 100}}
         took = held(scheduler, reserved, "second", cpus=1, mem=256, **on("static"))
@@ -214,6 +217,9 @@ def test_a_reservation_is_used_when_what_is_shared_is_used_up(request, tmp_path,
 
 def test_a_reservation_is_used_first_when_told_so(request, tmp_path, reserved):
     with serving(request, tmp_path, reserved, "--mesos_role", "prod", "--resource_order", "reserved") as scheduler:
+        took = held(scheduler, reserved, "wish", cpus=0.5, mem=64, resourceOrder="shared", **on("static"))
+        assert took == {"cpus": {"*": 0.5}, "mem": {"*": 64}, "disk": {"*": 100}}
+        let_go(scheduler, "wish")
         took = held(scheduler, reserved, "first", cpus=1.5, mem=500, **on("static"))
         assert took == {"cpus": {"prod": 1.5}, "mem": {"prod": 500}, "disk": {"*": 100}}
         took = held(scheduler, reserved, "second", cpus=1.5, mem=500, **on("static"))

@@ -13,7 +13,8 @@ from flask.typing import ResponseReturnValue
 
 from chronos_py.api.backend import Backend
 from chronos_py.api.forms import iso
-from chronos_py.api.parameters import amount, choice, instant, number, wants_csv, words
+from chronos_py.api.labelled import LABEL, Labelled, by_jobs, levels, put_together
+from chronos_py.api.parameters import amount, choice, instant, labels, number, wants_csv, words
 from chronos_py.api.transport import answer
 from chronos_py.errors import InvalidInput
 from chronos_py.model.job import Job
@@ -29,7 +30,6 @@ from chronos_py.model.statistics import (
     StatisticsQuery,
     percentile,
     plan,
-    service_level,
 )
 
 MOST_ROWS = 10_000
@@ -49,7 +49,7 @@ def _percentiles(spread: Spread) -> dict[str, Any]:
 
 def _level_form(level: Level) -> dict[str, Any]:
     return {
-        "within": level.limit,
+        "within": level.limit if level.limit >= 0 else None,
         "runs": level.judged,
         "kept": level.good,
         "share": level.share,
@@ -59,14 +59,9 @@ def _level_form(level: Level) -> dict[str, Any]:
     }
 
 
-def _levels(figures: Figures, job: Job | None, target: float) -> dict[str, Any]:
-    """Return how a job's promises were kept, null where it makes none."""
-    form: dict[str, Any] = {"startWithin": None, "finishWithin": None}
-    if job is not None and job.start_within is not None:
-        form["startWithin"] = _level_form(service_level(figures, "wait", job.start_within, target))
-    if job is not None and job.finish_within is not None:
-        form["finishWithin"] = _level_form(service_level(figures, "finish", job.finish_within, target))
-    return form
+def _levels(parts: Iterable[tuple[Job, Figures]], target: float) -> dict[str, Any]:
+    """Return how the jobs' promises were kept, null where they make none."""
+    return {name: None if level is None else _level_form(level) for name, level in levels(parts, target)}
 
 
 class FiguresApi:
@@ -77,15 +72,25 @@ class FiguresApi:
 
     def statistics(self) -> ResponseReturnValue:
         query, target = self._query(), amount("target", 99.0, 0.0, 100.0) / 100
+        wanted = frozenset(labels("label"))
         now, as_csv = self.backend.now(), wants_csv()
-        chosen = plan(query, now)
-        groups = self.backend.history.statistics(query, now)
-        rows = [self._row(query, group, target) for group in groups[: query.limit - 1]]
+        asked = by_jobs(query) if wanted or LABEL in query.by else query
+        chosen = plan(asked, now)
+        groups = self.backend.history.statistics(asked, now)
+        labelled = asked is not query
+        found = (
+            put_together(query, asked, groups, wanted, self._job) if labelled else [Labelled(group) for group in groups]
+        )
+        rows = [self._row(query, one, target, of_jobs=bool(wanted)) for one in found[: query.limit - 1]]
         if as_csv:
             return _varying(answer(_csv(query, rows).encode(), media_type="text/csv; charset=utf-8"))
         whole = StatisticsQuery(query.start, query.end, where=query.where)
-        sums = self.backend.history.statistics(whole, now)
-        total = self._row(whole, sums[0] if sums else Group(None, (), Figures()), target)
+        if wanted:
+            sums = put_together(whole, asked, groups, wanted, self._job)
+        else:
+            sums = [Labelled(group) for group in self.backend.history.statistics(whole, now)]
+        empty = Labelled(Group(None, (), Figures()))
+        total = self._row(whole, sums[0] if sums else empty, target, of_jobs=bool(wanted))
         form = {
             "from": iso(chosen.start),
             "to": iso(chosen.end),
@@ -94,7 +99,7 @@ class FiguresApi:
             "per": query.per,
             "total": total,
             "rows": rows,
-            "truncated": len(groups) >= query.limit,
+            "truncated": len(found) >= query.limit,
         }
         return _varying(answer(orjson.dumps(form)))
 
@@ -108,10 +113,15 @@ class FiguresApi:
             raise InvalidInput("from", request.args.get("from", ""), "must not be later than `to`")
         where = tuple((name, request.args[name]) for name in DIMENSIONS if name in request.args)
         limit = number("limit", 100, 1, MOST_ROWS) + 1  # one more tells whether there are more
-        return StatisticsQuery(start, end, words("by", DIMENSIONS), choice("per", LEVELS), where, limit)
+        return StatisticsQuery(start, end, words("by", (*DIMENSIONS, LABEL)), choice("per", LEVELS), where, limit)
 
-    def _row(self, query: StatisticsQuery, group: Group, target: float) -> dict[str, Any]:
-        """Return one row. Promises are a job's own, so they are told where the row is of one job."""
+    def _job(self, name: str) -> Job | None:
+        view = self.backend.view.jobs.get(name)
+        return view.job if view else None
+
+    def _row(self, query: StatisticsQuery, one: Labelled, target: float, *, of_jobs: bool) -> dict[str, Any]:
+        """Return one row. Promises are jobs' own, so they are told where the row is of one job, or of a label's."""
+        group = one.group
         values = dict(zip(query.by, group.values, strict=True))
         form: dict[str, Any] = {"bucket": iso(group.bucket)} if query.per else {}
         form |= values
@@ -120,10 +130,12 @@ class FiguresApi:
             SPREAD_NAMES[name]: _percentiles(spread)
             for name, spread in zip(SPREADS, group.figures.spreads, strict=True)
         }
-        job = values.get("job", dict(query.where).get("job"))
-        if job is not None:
-            view = self.backend.view.jobs.get(job)
-            form["slo"] = _levels(group.figures, view.job if view else None, target)
+        name = values.get("job", dict(query.where).get("job"))
+        if LABEL in values or of_jobs:
+            form["slo"] = _levels(one.parts, target)
+        elif name is not None:
+            job = self._job(name)
+            form["slo"] = _levels([(job, group.figures)] if job else [], target)
         return form
 
 
@@ -145,7 +157,7 @@ def _csv(query: StatisticsQuery, rows: Iterable[Mapping[str, Any]]) -> str:
     lead = (*(("bucket",) if query.per else ()), *query.by, *RUN_COUNTS.values())
     durations = (f"{name}.{part}" for name in SPREAD_NAMES.values() for part in ("count", *SHARES))
     names = [*lead, *durations]
-    if "job" in (*query.by, *dict(query.where)):
+    if "job" in (*query.by, *dict(query.where)) or LABEL in (*query.by, *request.args):
         parts = ("within", "runs", "kept", "share", "target", "budget", "budgetLeft")
         names += [f"slo.{promise}.{part}" for promise in ("startWithin", "finishWithin") for part in parts]
     out = io.StringIO()

@@ -11,11 +11,10 @@ from flask.typing import ResponseReturnValue
 
 from chronos_py.api.backend import ApiSettings, Backend
 from chronos_py.api.immediate_forms import status_form
-from chronos_py.api.parameters import number
+from chronos_py.api.parameters import labels, number
 from chronos_py.api.transport import answer, consume_json, json_body, nothing
 from chronos_py.errors import InvalidInput, UnknownJob
 from chronos_py.model.immediate_documents import MOST, read_immediate
-from chronos_py.model.job import Pair
 from chronos_py.model.messages import StopImmediate, Stopped, SubmitImmediate
 from chronos_py.model.register import ACTIVE, ENDED, STATES, Wanted
 from chronos_py.model.schemas import read_labels
@@ -66,7 +65,7 @@ class ImmediateApi:
             return self._by_id(ids)
         register, limit = self.backend.view.immediate, number("limit", 100, 0, MOST_ROWS)
         wanted = Wanted(
-            labels=_labels_of_query(),
+            labels=labels("label"),
             states=_states(request.args.get("state", "")),
             owner=request.args.get("owner", ""),
             name=request.args.get("name", ""),
@@ -132,16 +131,6 @@ def _ids(document: dict[str, Any]) -> list[str]:
     if not isinstance(ids, list) or len(ids) > MOST or not all(isinstance(name, str) for name in ids):
         raise InvalidInput("ids", ids, f"must be a list of at most {MOST} texts")
     return ids
-
-
-def _labels_of_query() -> tuple[Pair, ...]:
-    pairs = []
-    for text in request.args.getlist("label"):
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise InvalidInput("label", text, "must be name=value")
-        pairs.append(Pair(key, value))
-    return tuple(pairs)
 
 
 def _states(text: str) -> tuple[str, ...]:

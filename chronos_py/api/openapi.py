@@ -117,7 +117,9 @@ _QUERY = {
     "/api/queue": ("limit",),
     "/api/audit": ("limit",),
     "/api/resources": ("cpus", "mem", "disk", "gpus", "attribute", "agents"),
-    "/api/statistics": (*("from", "to", "by", "per", "job", "owner", "host", "exit", "limit", "target", "format"),),
+    "/api/statistics": (
+        *("from", "to", "by", "per", "job", "owner", "host", "exit", "label", "limit", "target", "format"),
+    ),
     "/api/runs/{run}/attempts/{attempt}/{stream}": ("offset", "length", "follow"),
 }
 _BODIES = {

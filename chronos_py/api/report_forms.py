@@ -21,7 +21,8 @@ class ServiceLevelForm(Schema):
     """How often a promise was kept, of runs that ended by themselves."""
 
     within = fields.Integer(
-        metadata={"description": "what was measured against: the promise and at most 10 % more, ms"}
+        allow_none=True,
+        metadata={"description": "what was measured against: the promise and at most 10 % more, ms; null: jobs differ"},
     )
     runs = fields.Integer()
     kept = fields.Integer()
@@ -42,6 +43,7 @@ class FiguresForm(Schema):
     bucket = fields.String(metadata={"description": "where it begins; with `per` only"})
     job = fields.String()
     owner = fields.String()
+    label = fields.String(metadata={"description": "name=value"})
     host = fields.String()
     exit = fields.String(metadata={"description": "`exit 3`, `signal 9`, a reason of Mesos, why it was skipped, ..."})
     due = fields.Integer()

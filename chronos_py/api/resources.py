@@ -180,7 +180,8 @@ class ResourcesApi:
         cpus, mem, disk, gpus = (amount(name, 0.0, 0.0, LARGEST) for name in SHAPE)
         need = parts(Resources.of(cpus, mem, disk, gpus))
         if need == ZERO:
-            raise InvalidInput("cpus", request.args.get("cpus"), "a shape must need something")
+            given = next(name for name in SHAPE if name in request.args)
+            raise InvalidInput(given, request.args[given], "a shape must need something")
         return need
 
     def _offered(self) -> dict[str, Parts]:

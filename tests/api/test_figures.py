@@ -121,6 +121,7 @@ def test_no_cell_is_a_formula(client: FlaskClient, backend: FakeBackend) -> None
     ("query", "field"),
     [
         ("by=colour", "by"), ("per=week", "per"), ("from=yesterday", "from"), ("to=x", "to"), ("limit=0", "limit"),
+        ("label=x", "label"), ("limit=1_0", "limit"),
         ("target=101", "target"), ("target=nan", "target"), ("format=xml", "format"),
         ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "from"),
         ("per=minute&from=2025-12-01T00:00:00Z", "per"), ("per=hour&by=job,host", "per"),
@@ -138,3 +139,31 @@ def test_a_span_without_runs_has_no_rows(client: FlaskClient) -> None:
     assert form["total"]["due"] == 0
     assert form["total"]["wait"]["p50"] is None
     assert form["resolution"] == "day"
+
+
+def test_labels_are_those_that_jobs_have_now_and_have_promises_together(client: FlaskClient) -> None:
+    submit(client, name="a", labels={"channel": "news", "kind": "cut"}, startWithin=10)
+    submit(client, name="b", labels={"channel": "news"})
+    form = ask(client, "by=label&target=90")
+    assert [(row["label"], row["due"]) for row in form["rows"]] == [("channel=news", 14), ("kind=cut", 4)]
+    assert form["total"]["due"] == 14
+    news = form["rows"][0]["slo"]
+    assert (news["startWithin"]["runs"], news["startWithin"]["kept"], news["startWithin"]["budget"]) == (4, 3, 0.4)
+    assert news["finishWithin"] is None
+    check(form, openapi_document()["components"]["schemas"]["Statistics"])
+    assert ask(client, "label=kind=cut")["total"]["slo"]["startWithin"]["kept"] == 3
+    assert [row["job"] for row in ask(client, "by=job&label=kind=cut&label=channel=news")["rows"]] == ["a"]
+    assert ask(client, "label=kind=none")["total"]["due"] == 0
+    submit(client, name="b", labels={"channel": "news"}, startWithin=20)
+    row = ask(client, "by=label&label=channel=news")["rows"][0]
+    assert row["slo"]["startWithin"]["within"] is None  # they promise differently
+    text = client.get("/api/statistics?by=label,job&format=csv").text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["label"], row["job"]) for row in rows] == [
+        ("channel=news", "b"), ("channel=news", "a"), ("kind=cut", "a"),
+    ]  # fmt: skip
+    assert rows[1]["slo.startWithin.kept"] == "3"
+
+
+def test_what_has_no_label_has_the_empty_one(client: FlaskClient) -> None:
+    assert [(row["label"], row["due"]) for row in ask(client, "by=label")["rows"]] == [("", 14)]

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
 from chronos_py.api.planning import edges_of
 from chronos_py.model.job import JobState
@@ -108,3 +109,9 @@ def test_overlapping_runs_stand_in_lanes_of_their_own(client, backend):
     assert client.get("/api/timeline?from=2026-01-01T00:00:00Z&to=2026-01-01T01:00:00Z&q=zzz").json["rows"] == []
     assert client.get("/api/timeline?by=moon").status_code == 400
     assert client.get("/api/timeline?from=2026-01-02&to=2026-01-01").status_code == 400
+
+
+@pytest.mark.parametrize("path", ["timeline", "calendar"])
+@pytest.mark.parametrize("query", ["from=9999-12-31T23:59:59Z", "to=9999-12-31T23:59:59Z", "to=0001-01-01T00:00:00Z"])
+def test_the_ends_of_time_are_no_error_of_ours(client: FlaskClient, path: str, query: str) -> None:
+    assert client.get(f"/api/{path}?{query}").status_code in (200, 400)

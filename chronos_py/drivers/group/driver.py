@@ -1,4 +1,4 @@
-"""All nodes of the group as one cluster: each is an agent. What concerns an agent goes to its node.
+"""All nodes of the group as one cluster: each is an agent, or several. What concerns an agent goes to its node.
 
 A node that is away: its offers are void (AgentLost), its runs are uncertain, and what was asked after is asked when it
 is back. Until then it is said of such a task that its agent cannot be reached, never that it was dropped.
@@ -21,6 +21,7 @@ from chronos_py.drivers.group.members import Member, Members
 from chronos_py.drivers.group.node import Node
 from chronos_py.drivers.group.transport import Direct, Http, Transport
 from chronos_py.drivers.group.wire import OutputWanted
+from chronos_py.drivers.local.fleet import machine_of
 from chronos_py.errors import Unavailable, UnknownTask
 from chronos_py.model.capacity import AgentCapacity
 from chronos_py.model.messages import (
@@ -70,9 +71,10 @@ class GroupDriver:
         self._post: Post | None = None  # None: this node does not lead
         self._met: Mapping[str, Member] = {}
         self._links: dict[str, Link] = {}
-        self._offers: dict[str, str] = {}  # agents of offers that are out
+        self._offers: dict[str, str] = {}  # nodes of offers that are out
         self._questions: dict[str, str] = {}  # tasks that were asked after, and their agents
-        self._known: dict[str, AgentCapacity] = {}  # what the nodes' offers say of them
+        self._known: dict[str, AgentCapacity] = {}  # what the nodes' offers say of their agents
+        self._agents: dict[str, set[str]] = {}  # which agents each node has spoken of in its session
         self._last_session = 0
 
     # --- this machine
@@ -119,9 +121,9 @@ class GroupDriver:
             case Reconcile(tasks=tasks) if tasks:
                 self._ask_after(tasks)
             case Kill() as kill:
-                self._give(kill.agent_id, kill)
+                self._give(machine_of(kill.agent_id), kill)
             case Acknowledge() as acknowledge:
-                self._give(acknowledge.update.agent_id, acknowledge)
+                self._give(machine_of(acknowledge.update.agent_id), acknowledge)
             case Decline():
                 self._decline(effect)
             case Resubscribe():
@@ -151,24 +153,26 @@ class GroupDriver:
         own = self.node.local.capacity()
         with self._lock:
             links, known = dict(self._links), dict(self._known)
-        others = [replace(known[agent_id], active=link.live) for agent_id, link in links.items() if agent_id in known]
-        return [*own, *(other for other in others if other.id != self.node.agent_id)]
+        away = {agent_id: one for agent_id, one in known.items() if machine_of(agent_id) != self.node.agent_id}
+        others = ((one, links.get(machine_of(agent_id))) for agent_id, one in away.items())
+        return [*own, *(replace(one, active=link.live) for one, link in others if link is not None)]
 
     def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
         """Raises UnknownTask, Unavailable when the node is away."""
         wanted = OutputWanted(task_id, stream, offset, length)
         with self._lock:
             links = dict(self._links)
-        if agent_id in ("", self.node.agent_id):
+        machine = machine_of(agent_id)
+        if machine in ("", self.node.agent_id):
             try:
                 return Direct(self.node).output(wanted)
             except UnknownTask:
                 if agent_id:
                     raise
-        elif agent_id in links:
-            return links[agent_id].transport.output(wanted)
+        elif machine in links:
+            return links[machine].transport.output(wanted)
         else:
-            raise Unavailable(f"the node {agent_id}, which has the output, is away")
+            raise Unavailable(f"the node {machine}, which has the output, is away")
         away: Unavailable | None = None
         for other, link in links.items():
             if other != self.node.agent_id:
@@ -187,23 +191,23 @@ class GroupDriver:
 
     # --- effects
 
-    def _give(self, agent_id: str, effect: DriverEffect) -> bool:
-        link = self._links.get(agent_id)
+    def _give(self, machine: str, effect: DriverEffect) -> bool:
+        link = self._links.get(machine)
         return link is not None and link.give(self._epoch(), effect)
 
     def _launch(self, launch: Launch) -> None:
         with self._lock:
             for offer in launch.offers:
                 self._offers.pop(offer.id, None)
-        if launch.offers and not self._give(launch.offers[0].agent_id, launch):
+        if launch.offers and not self._give(machine_of(launch.offers[0].agent_id), launch):
             for event in dropped(launch, "The node of these offers is away"):
                 self._tell(event)
 
     def _decline(self, decline: Decline) -> None:
         with self._lock:
-            agents = {self._offers.pop(offer_id, "") for offer_id in decline.offer_ids} - {""}
-        for agent_id in agents:
-            self._give(agent_id, decline)
+            machines = {self._offers.pop(offer_id, "") for offer_id in decline.offer_ids} - {""}
+        for machine in machines:
+            self._give(machine, decline)
 
     def _ask_after(self, tasks: Iterable[tuple[str, str]]) -> None:
         """Ask each task's own node; remember what was asked until there is an answer."""
@@ -216,7 +220,7 @@ class GroupDriver:
             while len(self._questions) > QUESTIONS:
                 del self._questions[next(iter(self._questions))]
         for agent_id, asked in by_agent.items():
-            if not self._give(agent_id, Reconcile(tuple(asked))):
+            if not self._give(machine_of(agent_id), Reconcile(tuple(asked))):
                 for task_id, _ in asked:
                     sentence = f"The node {agent_id} is away" if agent_id else "It is not known where it was launched"
                     self._tell(StatusUpdate(task_id, TaskState.UNREACHABLE, agent_id, message=sentence))
@@ -229,30 +233,37 @@ class GroupDriver:
         if post is not None:
             post(event)
 
-    def _hear(self, agent_id: str, event: DriverEvent) -> None:
+    def _hear(self, machine: str, event: DriverEvent) -> None:
         """Take what a node says."""
         with self._lock:
             if isinstance(event, OffersReceived):
-                self._offers.update((offer.id, agent_id) for offer in event.offers)
+                self._offers.update((offer.id, machine) for offer in event.offers)
                 for offer in event.offers:
-                    self._known[agent_id] = AgentCapacity(
-                        agent_id, offer.host, offer.total, attributes=offer.attributes
+                    self._agents.setdefault(machine, set()).add(offer.agent_id)
+                    self._known[offer.agent_id] = AgentCapacity(
+                        offer.agent_id, offer.host, offer.total, attributes=offer.attributes
                     )
             elif isinstance(event, OfferRescinded):
                 self._offers.pop(event.offer_id, None)
             elif isinstance(event, StatusUpdate):
                 self._questions.pop(event.task_id, None)
+                if machine_of(event.agent_id) == machine:
+                    self._agents.setdefault(machine, set()).add(event.agent_id)
         self._tell(event)
 
-    def _gone(self, agent_id: str) -> None:
+    def _gone(self, machine: str) -> None:
         with self._lock:
-            self._offers = {offer: agent for offer, agent in self._offers.items() if agent != agent_id}
-        self._tell(AgentLost(agent_id))
+            self._offers = {offer: there for offer, there in self._offers.items() if there != machine}
+            agents = self._agents.pop(machine, set()) | {machine}
+        for agent_id in sorted(agents):
+            self._tell(AgentLost(agent_id))
 
-    def _asked(self, agent_id: str) -> list[Reconcile]:
-        """Return what is to be asked of a node that is back."""
+    def _asked(self, machine: str) -> list[Reconcile]:
+        """Return what is to be asked of a node that is back. Which agents it has it will say."""
         with self._lock:
-            ids = [(task_id, agent_id) for task_id, agent in self._questions.items() if agent == agent_id]
+            for agent_id in [known for known in self._known if known != machine and machine_of(known) == machine]:
+                del self._known[agent_id]
+            ids = [(task_id, agent) for task_id, agent in self._questions.items() if machine_of(agent) == machine]
         return [Reconcile(tuple(ids[first : first + TOGETHER])) for first in range(0, len(ids), TOGETHER)]
 
     # --- the nodes

@@ -48,7 +48,7 @@ class Node:
         self._number = 0  # of the last request with effects
         self._events: deque[DriverEvent] = deque()
         self._first = 0  # how many events of the session are no longer in the queue
-        self._offer = ""  # what the leader was offered last
+        self._offered: dict[str, str] = {}  # what the leader was offered last, by agent
         self._asker = 0  # the newest request that waits; an older one gives way
 
     def start(self) -> None:
@@ -114,7 +114,7 @@ class Node:
         if ask.epoch < self._epoch:
             raise Refused(f"epoch {ask.epoch} is over, the present one is {self._epoch}")
         if ask.begin and (ask.epoch, ask.session) > self._session:
-            self._number, self._first, self._offer, self._led = 0, 0, "", True
+            self._number, self._first, self._offered, self._led = 0, 0, {}, True
             self._events.clear()
             self._changed.notify_all()
             self.local.perform(Revive())
@@ -147,8 +147,8 @@ class Node:
             if not self._led or isinstance(event, DriverReady):
                 return
             if isinstance(event, OffersReceived):
-                self._offer = event.offers[-1].id
-            elif isinstance(event, OfferRescinded) and event.offer_id != self._offer:
+                self._offered.update((offer.agent_id, offer.id) for offer in event.offers)
+            elif isinstance(event, OfferRescinded) and event.offer_id not in self._offered.values():
                 return  # an earlier leader had it
             if len(self._events) >= HELD:
                 log.error("the leader does not fetch what is told; its session ends", events=len(self._events))

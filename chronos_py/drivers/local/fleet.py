@@ -17,6 +17,11 @@ from chronos_py.model.resources import Resources
 JOINT = "."  # between this machine's id and an agent's name; ids of machines have none
 
 
+def machine_of(agent_id: str) -> str:
+    """Return the id of the machine that an agent is of."""
+    return agent_id.partition(JOINT)[0]
+
+
 class Fleet:
     """Agents by id. All but `capacity`, `total` and `used` is for the driver's thread alone."""
 
