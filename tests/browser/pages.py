@@ -19,6 +19,8 @@ def all_pages(server: Server) -> dict[str, str]:
         "run": f"/ui/run/{ended['broken']}",
         "run-evil": f"/ui/run/{ended['evil']}",
         "run-active": f"/ui/run/{active['long']}",
+        "run-immediate": f"/ui/run/{ended['immediate:cut']}",
+        "immediate": "/ui/immediate",
         "cluster": "/ui/cluster",
         "graph": "/ui/graph",
         "graph-alone": "/ui/graph?job=broken",

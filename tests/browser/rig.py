@@ -41,6 +41,20 @@ JOBS: tuple[dict[str, Any], ...] = (
 )  # fmt: skip
 
 
+IMMEDIATE: tuple[dict[str, Any], ...] = (
+    {"id": "cut-1", "name": "cut", "command": "echo cut", "owner": "ada@example.org", "labels": {"video": "1"}},
+    {
+        "id": "cut-2",
+        "name": "cut",
+        "command": "exit 4",
+        "owner": "bob@example.org",
+        "labels": {"video": "2"},
+        "retries": 0,
+    },
+    {"id": "cut-3", "name": "cut", "command": "true", "cpus": 4000, "mem": 1},
+)
+
+
 def missing() -> str:
     """Say why there is no browser, empty when there is one."""
     return "" if Path(CHROMIUM).exists() else f"{CHROMIUM} is missing: Debian's package chromium"
@@ -86,11 +100,13 @@ class Server:
         """Make the jobs, and wait until those that end have ended."""
         for job in JOBS:
             self.post(job)
+        answer = requests.post(f"{self.url}/api/jobs/immediate", json=list(IMMEDIATE), timeout=20)
+        assert answer.ok, answer.text
 
         def done() -> bool:
             ended = {run["job"] for run in self.get("/api/runs?state=ended")["runs"]}
             started = {run["job"] for run in self.get("/api/runs?state=active")["runs"] if run["state"] == "running"}
-            return {"mail", "index", "broken", "evil"} <= ended and "long" in started
+            return {"mail", "index", "broken", "evil", "immediate:cut"} <= ended and "long" in started
 
         until(done)
         self.patch("extract", {"cpus": 0.2, "description": "reads all orders"})
