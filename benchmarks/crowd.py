@@ -5,8 +5,8 @@
 
 Written through the stores themselves, in batches larger than a server's. What is made, the same each time but for the
 hour: a component of 500 jobs (`etl-000` and after it), independent jobs, a tenth of them with a child; owners, labels,
-some disabled. The first due times are an hour ahead and later, so that nothing starts while pages are measured. Half of the
-runs are spread over all jobs, half over one job in fifty, and `busy` has ten thousand; nineteen of twenty succeeded.
+some disabled. The first due times are an hour ahead and later, so that nothing starts while pages are measured. Half of
+the runs are spread over all jobs, half over one job in fifty, and `busy` has ten thousand; nineteen of twenty succeeded.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ LAYERS = (
     ("sales", "margins", "forecast"),
     ("board",),
 )
+LASTING = {"long", "too-large", "nowhere", "immediate:cut"}  # runs that do not end
 ROUNDS = 7  # of runs, so that there is a history to see
 
 
@@ -56,8 +57,7 @@ def enrich(server: rig.Server) -> None:
         for name in ("flaky", "etl.orders", "etl.customers", "etl.stock", "etl.prices", "midnight"):
             answer = requests.put(f"{server.url}/v1/scheduler/job/{name}", timeout=20)
             assert answer.status_code == 204, answer.text
-        waiting = {"long", "too-large", "nowhere", "immediate:cut"}
-        rig.until(lambda: {run["job"] for run in server.get("/api/runs?state=active")["runs"]} <= waiting)
+        rig.until(lambda: {run["job"] for run in server.get("/api/runs?state=active")["runs"]} <= LASTING)
     requests.put(f"{server.url}/v1/scheduler/job/stubborn", timeout=20)
     rig.until(lambda: bool(server.get("/api/runs?state=active&job=stubborn")["runs"]))
 

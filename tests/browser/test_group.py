@@ -1,4 +1,4 @@
-"""The pages as a node serves them that does not lead: it passes them on, and its own address is all that a browser sees."""
+"""The pages of a node that does not lead: it passes requests on, and its own address is all that a browser sees."""
 
 from __future__ import annotations
 
