@@ -25,6 +25,7 @@ sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module_
 
 WIDTH, HEIGHT = 600, 230
 WIDE = 1200  # of the chart of a job's runs, unless it is for a phone
+LEAST = 20  # bars that a chart of runs has room for
 POINTS = 120  # of a line
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 FILLS = {"s": "#2e9e4f", "f": "#d8362c", "k": "#e39a1b", "n": "#9aa5b3"}
@@ -81,6 +82,7 @@ def _answer(chart: Any, theme: str) -> Response:
 def runs_chart(rows: Sequence[RunRecord], theme: str, *, narrow: bool = False) -> Response:
     """Draw how long runs took, oldest first, coloured by result: a bar each; failures reach at least a little up."""
     ran = [row for row in rows if run_time(row) is not None]
+    room = [None] * max(0, LEAST - len(ran))  # a few bars are no wider than many
     longest = max((run_time(row) or 0 for row in ran), default=0)
     chart = pygal.Bar(
         **_options(
@@ -88,7 +90,8 @@ def runs_chart(rows: Sequence[RunRecord], theme: str, *, narrow: bool = False) -
             value_formatter=duration, range=(0, max(longest, 1)), y_labels_major_count=4, show_minor_y_labels=False,
         )
     )  # fmt: skip
-    chart.x_labels = _some([when(row.due, seconds=False)[5:] for row in ran], 3 if narrow else 8)
+    labels = _some([when(row.due, seconds=False)[5:] for row in ran], 3 if narrow else 8)
+    chart.x_labels = labels + [""] * len(room)
     chart.add(
         "",
         [
@@ -97,7 +100,8 @@ def runs_chart(rows: Sequence[RunRecord], theme: str, *, narrow: bool = False) -
                 "style": f"fill: {FILLS[MARKS[row.outcome]]}; stroke: none",
             }
             for row in ran
-        ],
+        ]
+        + room,
     )
     return _answer(chart, theme)
 

@@ -52,7 +52,8 @@ def listed(client, query: str) -> list[str]:
     [
         ("", ["3", "2", "1"]), ("state=active", ["3", "2"]), ("state=ended", ["1"]), ("state=failed", ["1"]),
         ("state=running&owner=bob%40x", ["2"]), ("name=cut", ["3", "1"]), ("label=video%3D2", ["2"]),
-        ("id=id-1", ["1"]), ("id=nobody", []), ("before=3", ["2", "1"]), ("state=&owner=&label=&name=&id=", ["3", "2", "1"]),
+        ("id=id-1", ["1"]), ("id=nobody", []), ("before=3", ["2", "1"]),
+        ("state=&owner=&label=&name=&id=", ["3", "2", "1"]),
     ],
 )  # fmt: skip
 def test_the_list_and_its_filters(client, query, found):
