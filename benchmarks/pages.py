@@ -2,8 +2,8 @@
 cost.
 
 Only when it is named. The data folder is made first, which takes minutes; CHRONOS_CROWD names one that
-`benchmarks.crowd` has made in the last hour, which then is used instead. First paint and the whole page are what Debian's
-Chromium says of a fresh visit (`performance`), without what it has kept; where there is no browser those rows are left
+`benchmarks.crowd` has made in the last hour, which then is used instead. First paint and the whole page are what
+Debian's Chromium says of a fresh visit (`performance`), without what it has kept; where there is no browser those rows are left
 out.
 """
 

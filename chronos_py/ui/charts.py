@@ -111,6 +111,12 @@ def _thinned(samples: Sequence[Sample]) -> list[Sample]:
     return list(samples[::-1][::step])[::-1]
 
 
+def _clock(samples: Sequence[Sample]) -> list[str]:
+    """Return labels of a time axis: with seconds where minutes would be the same."""
+    close = bool(samples) and samples[-1].at - samples[0].at < 10 * 60_000
+    return _some([when(sample.at, seconds=close)[11:] for sample in samples], 6)
+
+
 def use_chart(samples: Sequence[Sample], theme: str) -> Response:
     """Draw the share of cores and memory in use, in percent, over time."""
     kept = _thinned(samples)
@@ -121,7 +127,7 @@ def use_chart(samples: Sequence[Sample], theme: str) -> Response:
             value_formatter=lambda value: f"{value:.0f} %", y_labels=(0, 25, 50, 75, 100),
         )
     )  # fmt: skip
-    chart.x_labels = _some([when(sample.at, seconds=False)[11:] for sample in kept], 6)
+    chart.x_labels = _clock(kept)
     chart.add(gettext("Cores"), [100 * s.cpus / s.cpus_total if s.cpus_total else 0 for s in kept])
     chart.add(gettext("Memory"), [100 * s.mem / s.mem_total if s.mem_total else 0 for s in kept])
     return _answer(chart, theme)
@@ -138,7 +144,7 @@ def load_chart(samples: Sequence[Sample], theme: str) -> Response:
             show_minor_y_labels=False, value_formatter=lambda value: f"{value:.0f}",
         )
     )  # fmt: skip
-    chart.x_labels = _some([when(sample.at, seconds=False)[11:] for sample in kept], 6)
+    chart.x_labels = _clock(kept)
     chart.add(gettext("running"), [sample.running for sample in kept])
     chart.add(gettext("waiting"), [sample.waiting for sample in kept])
     return _answer(chart, theme)

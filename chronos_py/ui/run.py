@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, current_app, render_template, request
 from flask.typing import ResponseReturnValue
 
 from chronos_py.api.forms import placement_form
@@ -116,6 +116,11 @@ def add_run(blueprint: Blueprint, ui: Ui) -> None:
         try:
             task = task_of(ui.backend, number, chosen)
             values["part"] = read_part(ui.backend, task, stream, _asked("offset", -SHOWN))
+            if "stream" not in request.args and not values["part"].size and values["part"].ended:
+                other = read_part(ui.backend, task, "stderr", _asked("offset", -SHOWN))
+                if other.size:  # it wrote there alone: what somebody wants to see
+                    stream = values["stream"] = "stderr"
+                    values["part"] = other
             if values["word"]:
                 values["found"] = search(ui.backend, task, stream, values["word"], max(0, _asked("search_from", 0)))
         except ChronosError as error:

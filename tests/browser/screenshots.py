@@ -29,6 +29,12 @@ LAYERS = (
     ("sales", "margins", "forecast"),
     ("board",),
 )
+MORE = {
+    "job-failing": "/ui/job?name=flaky",
+    "job-dated": "/ui/job?name=midnight",
+    "graph-etl": "/ui/graph?job=etl.facts",
+    "timeline-close": "/ui/timeline?span=15m",
+}
 LASTING = {"long", "too-large", "nowhere", "immediate:cut"}  # runs that do not end
 ROUNDS = 7  # of runs, so that there is a history to see
 
@@ -72,7 +78,7 @@ def main(folder: Path) -> None:
             enrich(server)
             for look, options in LOOKS.items():
                 with rig.watched(browser, server, **options) as seen:
-                    for name, path in all_pages(server).items():
+                    for name, path in {**all_pages(server), **MORE}.items():
                         page = seen.go(path)
                         page.wait_for_timeout(250)
                         page.screenshot(path=folder / f"{name}-{look}.png", full_page=True)
