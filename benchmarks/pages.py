@@ -1,10 +1,9 @@
-"""The web pages of a server with 50,000 jobs and 1,000,000 runs: how long they take, how large they are, what viewers
-cost.
+"""The web pages of a server with 50,000 jobs and 1,000,000 runs: time, size, and what viewers cost.
 
 Only when it is named. The data folder is made first, which takes minutes; CHRONOS_CROWD names one that
 `benchmarks.crowd` has made in the last hour, which then is used instead. First paint and the whole page are what
-Debian's Chromium says of a fresh visit (`performance`), without what it has kept; where there is no browser those rows are left
-out.
+Debian's Chromium says of a fresh visit (`performance`), with nothing kept from before; without a browser those rows
+are left out.
 """
 
 from __future__ import annotations
