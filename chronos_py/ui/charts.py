@@ -90,8 +90,8 @@ def runs_chart(rows: Sequence[RunRecord], theme: str, *, narrow: bool = False) -
             value_formatter=duration, range=(0, max(longest, 1)), y_labels_major_count=4, show_minor_y_labels=False,
         )
     )  # fmt: skip
-    labels = _some([when(row.due, seconds=False)[5:] for row in ran], 3 if narrow else 8)
-    chart.x_labels = labels + [""] * len(room)
+    labels = [when(row.due, seconds=False)[5:] for row in ran]
+    chart.x_labels = _some(labels + [""] * len(room), 3 if narrow else 8)
     chart.add(
         "",
         [
