@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Error, Locator, Page
 __all__ = ["Browser", "Locator", "Page", "Server", "Watched", "holds", "missing", "requests", "until", "watched"]
 
 CHROMIUM = "/usr/bin/chromium"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 FAR = "R/2090-01-01T00:00:00Z/P1D"
 EVIL = '<script>window.pwned=1</script><img src=x onerror="window.pwned=2">\u202etxt.exe\u0007\x1b[31mred\x1b[0m'
 
