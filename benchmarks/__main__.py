@@ -11,6 +11,7 @@ from benchmarks import (
     failover,
     immediate,
     mesos,
+    pages,
     placing,
     planning,
     running,
@@ -33,7 +34,7 @@ MODULES = {
     "planning": planning,
     "failover": failover,
 }
-LONG = {"week": week}  # only when they are named
+LONG = {"week": week, "pages": pages}  # only when they are named
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from chronos_py.ui.cluster import add_cluster
 from chronos_py.ui.edit import add_edit
 from chronos_py.ui.frame import Ui, make_blueprint
 from chronos_py.ui.graph import add_graph
+from chronos_py.ui.immediate import add_immediate
 from chronos_py.ui.job import add_job
 from chronos_py.ui.jobs import add_jobs
 from chronos_py.ui.output import add_output
@@ -28,6 +29,7 @@ def ui_blueprint(backend: Backend, settings: ApiSettings, watch: Watch | None = 
     add_overview(blueprint, ui, watch)
     add_jobs(blueprint, ui)
     add_job(blueprint, ui)
+    add_immediate(blueprint, ui)
     add_run(blueprint, ui)
     add_output(blueprint, ui)
     add_cluster(blueprint, ui, watch)

@@ -25,6 +25,7 @@ sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module_
 
 WIDTH, HEIGHT = 600, 230
 WIDE = 1200  # of the chart of a job's runs, unless it is for a phone
+LEAST = 20  # bars that a chart of runs has room for
 POINTS = 120  # of a line
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 FILLS = {"s": "#2e9e4f", "f": "#d8362c", "k": "#e39a1b", "n": "#9aa5b3"}
@@ -81,6 +82,7 @@ def _answer(chart: Any, theme: str) -> Response:
 def runs_chart(rows: Sequence[RunRecord], theme: str, *, narrow: bool = False) -> Response:
     """Draw how long runs took, oldest first, coloured by result: a bar each; failures reach at least a little up."""
     ran = [row for row in rows if run_time(row) is not None]
+    room = [None] * max(0, LEAST - len(ran))  # a few bars are no wider than many
     longest = max((run_time(row) or 0 for row in ran), default=0)
     chart = pygal.Bar(
         **_options(
@@ -88,7 +90,8 @@ def runs_chart(rows: Sequence[RunRecord], theme: str, *, narrow: bool = False) -
             value_formatter=duration, range=(0, max(longest, 1)), y_labels_major_count=4, show_minor_y_labels=False,
         )
     )  # fmt: skip
-    chart.x_labels = _some([when(row.due, seconds=False)[5:] for row in ran], 3 if narrow else 8)
+    labels = [when(row.due, seconds=False)[5:] for row in ran]
+    chart.x_labels = _some(labels + [""] * len(room), 3 if narrow else 8)
     chart.add(
         "",
         [
@@ -97,7 +100,8 @@ def runs_chart(rows: Sequence[RunRecord], theme: str, *, narrow: bool = False) -
                 "style": f"fill: {FILLS[MARKS[row.outcome]]}; stroke: none",
             }
             for row in ran
-        ],
+        ]
+        + room,
     )
     return _answer(chart, theme)
 
@@ -105,6 +109,12 @@ def runs_chart(rows: Sequence[RunRecord], theme: str, *, narrow: bool = False) -
 def _thinned(samples: Sequence[Sample]) -> list[Sample]:
     step = max(1, -(-len(samples) // POINTS))
     return list(samples[::-1][::step])[::-1]
+
+
+def _clock(samples: Sequence[Sample]) -> list[str]:
+    """Return labels of a time axis: with seconds where minutes would be the same."""
+    close = bool(samples) and samples[-1].at - samples[0].at < 10 * 60_000
+    return _some([when(sample.at, seconds=close)[11:] for sample in samples], 6)
 
 
 def use_chart(samples: Sequence[Sample], theme: str) -> Response:
@@ -117,7 +127,7 @@ def use_chart(samples: Sequence[Sample], theme: str) -> Response:
             value_formatter=lambda value: f"{value:.0f} %", y_labels=(0, 25, 50, 75, 100),
         )
     )  # fmt: skip
-    chart.x_labels = _some([when(sample.at, seconds=False)[11:] for sample in kept], 6)
+    chart.x_labels = _clock(kept)
     chart.add(gettext("Cores"), [100 * s.cpus / s.cpus_total if s.cpus_total else 0 for s in kept])
     chart.add(gettext("Memory"), [100 * s.mem / s.mem_total if s.mem_total else 0 for s in kept])
     return _answer(chart, theme)
@@ -134,7 +144,7 @@ def load_chart(samples: Sequence[Sample], theme: str) -> Response:
             show_minor_y_labels=False, value_formatter=lambda value: f"{value:.0f}",
         )
     )  # fmt: skip
-    chart.x_labels = _some([when(sample.at, seconds=False)[11:] for sample in kept], 6)
+    chart.x_labels = _clock(kept)
     chart.add(gettext("running"), [sample.running for sample in kept])
     chart.add(gettext("waiting"), [sample.waiting for sample in kept])
     return _answer(chart, theme)

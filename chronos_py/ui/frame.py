@@ -19,6 +19,7 @@ from chronos_py import __version__
 from chronos_py.api.backend import ApiSettings, Backend
 from chronos_py.clock import Millis
 from chronos_py.errors import BadGateway, ChronosError, NotLeader, Unavailable, UnknownJob, UnknownRun, UnknownTask
+from chronos_py.model.immediate import PREFIX, shown_name
 from chronos_py.ui import text
 from chronos_py.ui.i18n import COOKIE, LANGUAGES, chosen_language, gettext, language
 
@@ -30,6 +31,7 @@ A_YEAR = 365 * 86_400
 NAVIGATION = (
     ("ui.overview", "Overview", "o"),
     ("ui.jobs", "Jobs", "j"),
+    ("ui.immediate", "Immediate", "i"),
     ("ui.timeline", "Timeline", "t"),
     ("ui.calendar", "Calendar", "c"),
     ("ui.graph", "Graph", "g"),
@@ -85,7 +87,10 @@ def here(**changes: Any) -> str:
 
 
 def job_url(name: str) -> str:
-    """Return the URL of a job's page: the name is an argument, for names may hold what paths do not carry."""
+    """Return the URL of a job's page: the name is an argument, for names may hold what paths do not carry. Immediate
+    jobs have no page of their own, but a list of those of one name."""
+    if name.startswith(PREFIX):
+        return url_for("ui.immediate", name=shown_name(name))
     return url_for("ui.job", name=name) if has_page("ui.job") else f"/api/jobs/{quote(name, safe='')}"
 
 
@@ -128,7 +133,7 @@ def _set_up(state: BlueprintSetupState) -> None:
     )  # fmt: skip
     env.filters.update(
         shown=text.shown, duration=text.duration, ago=text.ago, when=text.when, number=text.number,
-        mebibytes=text.mebibytes, machine_time=text.machine_time,
+        mebibytes=text.mebibytes, machine_time=text.machine_time, immediate_name=shown_name,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -106,6 +106,20 @@ class Texts:
         self._known[job.name] = (job, text)
         return text
 
+    def matching(self, views: Iterable[JobView], words: Sequence[str]) -> list[JobView]:
+        """Return the jobs in whose text every word is. Without a call for each job: there may be very many."""
+        known, found = self._known, []
+        for view in views:
+            job = view.job
+            kept = known.get(job.name)
+            text = kept[1] if kept is not None and kept[0] is job else self.of(job)
+            for word in words:
+                if word not in text:
+                    break
+            else:
+                found.append(view)
+        return found
+
     def forget(self, present: Mapping[str, Any]) -> None:
         """Let go of jobs that are no more, once they are many."""
         if len(self._known) > 2 * len(present) + 1000:
@@ -158,11 +172,8 @@ class JobList:
         plain = wanted == Filter(text=wanted.text)
         if plain and not words:
             return views
-        return [view for view in views if (plain or wanted.admits(view)) and (not words or self._has(view.job, words))]
-
-    def _has(self, job: Job, words: list[str]) -> bool:
-        text = self._texts.of(job)
-        return all(word in text for word in words)
+        admitted = views if plain else [view for view in views if wanted.admits(view)]
+        return self._texts.matching(admitted, words) if words else admitted
 
     def page(self, wanted: Filter, order: str, *, down: bool, size: int, number: int) -> Page:
         """Return one page; a number beyond the last gives the last."""

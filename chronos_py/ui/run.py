@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, current_app, render_template, request
 from flask.typing import ResponseReturnValue
 
+from chronos_py.api.forms import placement_form
+from chronos_py.api.masking import without_url_secrets
 from chronos_py.api.parameters import choice, number
 from chronos_py.clock import Millis
 from chronos_py.errors import ChronosError, UnknownRun
@@ -18,7 +21,7 @@ from chronos_py.model.run import Run
 from chronos_py.ui.frame import Ui
 from chronos_py.ui.output import SHOWN, STREAMS, read_part, search, task_of, word_asked
 
-BEYOND = ("placement", "resources", "usage")  # fields of the API's form that have a place of their own on the page
+BEYOND = ("resources", "usage")  # fields of the API's form that have a place of their own on the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Try:
     reason: str = ""
     message: str = ""
     exit: str = ""
+    placement: Mapping[str, Any] | None = None  # as the API gives it
 
 
 def _exit(row: AttemptRecord) -> str:
@@ -59,7 +63,7 @@ def tries_of(due: Millis, ended: list[AttemptRecord], run: Run | None, now: Mill
         ran = None if row.started is None else max(0, row.ended - row.started)
         found.append(
             Try(row.attempt, row.agent_id, row.host, row.launched, row.started, row.ended, waited, starting, ran,
-                row.outcome.value, row.reason, row.message, _exit(row))
+                row.outcome.value, row.reason, row.message, _exit(row), placement_form(row.placement))
         )  # fmt: skip
         since = row.ended
     if run is not None and run.launched is not None and all(row.attempt != run.attempt for row in ended):
@@ -67,7 +71,8 @@ def tries_of(due: Millis, ended: list[AttemptRecord], run: Run | None, now: Mill
         starting = max(0, (run.started or now) - run.launched)
         found.append(
             Try(run.attempt, run.agent_id, run.host, run.launched, run.started, None,
-                max(0, run.launched - since), starting, ran, run.phase.value)
+                max(0, run.launched - since), starting, ran, run.phase.value,
+                placement=placement_form(run.placement))
         )  # fmt: skip
     return found
 
@@ -111,6 +116,11 @@ def add_run(blueprint: Blueprint, ui: Ui) -> None:
         try:
             task = task_of(ui.backend, number, chosen)
             values["part"] = read_part(ui.backend, task, stream, _asked("offset", -SHOWN))
+            if "stream" not in request.args and not values["part"].size and values["part"].ended:
+                other = read_part(ui.backend, task, "stderr", _asked("offset", -SHOWN))
+                if other.size:  # it wrote there alone: what somebody wants to see
+                    stream = values["stream"] = "stderr"
+                    values["part"] = other
             if values["word"]:
                 values["found"] = search(ui.backend, task, stream, values["word"], max(0, _asked("search_from", 0)))
         except ChronosError as error:
@@ -137,8 +147,21 @@ def add_run(blueprint: Blueprint, ui: Ui) -> None:
         return render_template(
             "ui/run.html", number=number, run=facts, active=active is not None, tries=tries, sandboxes=sandboxes,
             waiting=waiting, beyond=beyond, used=used, longest=longest, streams=STREAMS, step=SHOWN,
-            known=facts["job"] in ui.backend.view.jobs, **values,
+            known=facts["job"] in ui.backend.view.jobs, immediate=_immediate(ui, number, form), **values,
         )  # fmt: skip
+
+
+def _immediate(ui: Ui, number: int, form: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what is known of the immediate job that a run is, None when it is none. After a while only its id is."""
+    name = form.get("immediate")
+    if not name:
+        return None
+    run = ui.backend.view.immediate.get(name)
+    if run is None or run.id != number or run.immediate is None:
+        return {"id": name}
+    job = run.immediate.job
+    kept = run.ended.forget_at if run.ended is not None else None
+    return {"id": name, "job": job, "command": without_url_secrets(job.command), "kept": kept}
 
 
 def _attempt(tries: list[Try]) -> int | None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, tzinfo
 from chronos_py.clock import Millis
 from chronos_py.ui.i18n import gettext
 
+A_YEAR = 31_557_600  # seconds
 LONGEST_TEXT = 4000  # characters of a user's text in a page
 _UNUSUAL = re.compile(r"[^ -~]")
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, bidi marks, halves of pairs, unknown ones
@@ -74,6 +75,8 @@ def ago(instant: Millis | None, now: Millis) -> str:
 def coarse(millis: float) -> str:
     """Return a length of time in one unit."""
     seconds = abs(millis) / 1000
+    if seconds >= 2 * A_YEAR:
+        return f"{seconds / A_YEAR:.0f} y"
     for length, name in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= length:
             return f"{seconds / length:.0f} {name}"

@@ -41,6 +41,7 @@ TICKS = (
 )
 MOST_TICKS = 8
 SHADES = 5
+FEW = 10  # starts in an hour: fewer never look like a peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def add_timeline(blueprint: Blueprint, ui: Ui) -> None:
                             "at": _short(edge),
                             "label": clock.strftime("%H:%M"),
                             "starts": load.counts[at],
-                            "shade": _shade(load.counts[at], most),
+                            "shade": _shade(load.counts[at], max(most, FEW)),
                             "past": edge + HOUR <= now,
                         }
                     )

@@ -7,8 +7,11 @@ from tests.browser.rig import Server
 
 def all_pages(server: Server) -> dict[str, str]:
     """Return the path of every page; those of a run need one that has ended, and one that has not."""
-    ended = {run["job"]: run["run"] for run in server.get("/api/runs?state=ended")["runs"]}
-    active = {run["job"]: run["run"] for run in server.get("/api/runs?state=active")["runs"]}
+
+    def run_of(job: str, state: str = "ended") -> int:
+        number: int = server.get(f"/api/runs?state={state}&job={job}&limit=1")["runs"][0]["run"]
+        return number
+
     revision = server.get("/api/jobs/extract/revisions")["revisions"][0]["revision"]
     return {
         "overview": "/",
@@ -16,9 +19,11 @@ def all_pages(server: Server) -> dict[str, str]:
         "jobs-none": "/ui/jobs?q=nothing-is-called-so",
         "job": "/ui/job?name=extract",
         "job-evil": "/ui/job?name=evil",
-        "run": f"/ui/run/{ended['broken']}",
-        "run-evil": f"/ui/run/{ended['evil']}",
-        "run-active": f"/ui/run/{active['long']}",
+        "run": f"/ui/run/{run_of('broken')}",
+        "run-evil": f"/ui/run/{run_of('evil')}",
+        "run-active": f"/ui/run/{run_of('long', 'active')}",
+        "run-immediate": f"/ui/run/{run_of('immediate:cut')}",
+        "immediate": "/ui/immediate",
         "cluster": "/ui/cluster",
         "graph": "/ui/graph",
         "graph-alone": "/ui/graph?job=broken",

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Error, Locator, Page
 __all__ = ["Browser", "Locator", "Page", "Server", "Watched", "holds", "missing", "requests", "until", "watched"]
 
 CHROMIUM = "/usr/bin/chromium"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 FAR = "R/2090-01-01T00:00:00Z/P1D"
 EVIL = '<script>window.pwned=1</script><img src=x onerror="window.pwned=2">\u202etxt.exe\u0007\x1b[31mred\x1b[0m'
 
@@ -39,6 +39,20 @@ JOBS: tuple[dict[str, Any], ...] = (
     {"name": "evil", "command": f"printf '%s\\n' '{EVIL}'; head -c 300000 /dev/zero | tr '\\0' x", "owner": EVIL,
      "description": EVIL, "schedule": "R1//PT1H", "environmentVariables": [{"name": "X", "value": EVIL}]},
 )  # fmt: skip
+
+
+IMMEDIATE: tuple[dict[str, Any], ...] = (
+    {"id": "cut-1", "name": "cut", "command": "echo cut", "owner": "ada@example.org", "labels": {"video": "1"}},
+    {
+        "id": "cut-2",
+        "name": "cut",
+        "command": "exit 4",
+        "owner": "bob@example.org",
+        "labels": {"video": "2"},
+        "retries": 0,
+    },
+    {"id": "cut-3", "name": "cut", "command": "true", "cpus": 4000, "mem": 1},
+)
 
 
 def missing() -> str:
@@ -86,11 +100,13 @@ class Server:
         """Make the jobs, and wait until those that end have ended."""
         for job in JOBS:
             self.post(job)
+        answer = requests.post(f"{self.url}/api/jobs/immediate", json=list(IMMEDIATE), timeout=20)
+        assert answer.ok, answer.text
 
         def done() -> bool:
             ended = {run["job"] for run in self.get("/api/runs?state=ended")["runs"]}
             started = {run["job"] for run in self.get("/api/runs?state=active")["runs"] if run["state"] == "running"}
-            return {"mail", "index", "broken", "evil"} <= ended and "long" in started
+            return {"mail", "index", "broken", "evil", "immediate:cut"} <= ended and "long" in started
 
         until(done)
         self.patch("extract", {"cpus": 0.2, "description": "reads all orders"})

@@ -49,9 +49,15 @@ def put(backend: FakeBackend, job: Job | str = "a", **view: Any) -> Job:
 def ended(backend: FakeBackend, number: int, job: str = "a", **changes: Any) -> RunRecord:
     """Add a run that has ended, with one attempt: due 1 s before it started, 5 s before it ended."""
     at = NEW_YEAR - 3_600_000 + number * 10_000
-    values: dict[str, Any] = {"outcome": Outcome.SUCCESS, "attempts": 1, "started": at + 1000, "host": "host-1"}
+    values: dict[str, Any] = {
+        "trigger": Trigger.SCHEDULE,
+        "outcome": Outcome.SUCCESS,
+        "attempts": 1,
+        "started": at + 1000,
+        "host": "host-1",
+    }
     values |= changes
-    row = RunRecord(number, job, Trigger.SCHEDULE, at, at, at + 5000, **values)
+    row = RunRecord(number, job, due=at, created=at, ended=at + 5000, **values)
     backend.history.rows.append(row)
     backend.history.tries.append(
         AttemptRecord(number, 0, f"ct:{number}:0:{job}:", job, "agent-1", row.host, at + 400, row.started, row.ended,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from chronos_py.model.resources import Resources
 from chronos_py.model.run import Outcome, Phase
+from chronos_py.scheduler.explanation import Choice, Rank, explain
 from chronos_py.ui.ansi import Look, as_html
 from chronos_py.ui.run import tries_of
 from tests.api.backend import a_run
@@ -61,19 +65,29 @@ def test_a_run_that_never_started(backend, client):
     assert client.get("/ui/run/6").status_code == 404
 
 
-def test_what_the_api_tells_beyond_is_shown(backend):
-    from chronos_py.api import create_app
-    from chronos_py.api.backend import ApiSettings
-    from chronos_py.api.transport import answer
-    from chronos_py.ui import ui_blueprint
-
+def test_why_an_attempt_was_placed_where_it_was(backend, client):
     put(backend)
     ended(backend, 1)
-    app = create_app(backend, pages=lambda guarded: ui_blueprint(guarded, ApiSettings()))
-    app.view_functions["api.run"] = lambda number: answer('{"placement": {"agents": [{"host": "h7", "score": 0.5}]}}')
-    page = Page(app.test_client().get("/ui/run/1").text)
-    assert page.problems == []
-    assert "Why it runs there" in page.text and "h7" in page.text
+    choice = Choice(Rank.BALANCE, 3, 0.25, "agent-2<", 0.5)
+    taken = {"*": Resources.of(1, 64, 8), "ops<": Resources.of(1)}
+    placed = explain(choice, taken, {"bad<": 0.7}, 61_000, ("no_fit", "no agent had <1> core"))
+    backend.history.tries[0] = replace(backend.history.tries[0], placement=placed)
+    backend.view.runs[5] = replace(a_run(5, phase=Phase.RUNNING, launched=NEW_YEAR, started=NEW_YEAR), placement=placed)
+    for number in (1, 5):
+        page = Page(client.get(f"/ui/run/{number}").text)
+        assert page.problems == []
+        for words in ("25% of it was in use, and 50% of the next, agent-2<; before, no agent had <1> core",
+                      "Agents fit for it 3", "Next in order agent-2< 50 %", "Avoided bad<", "reserved for ops<",
+                      "Waited 1 min 1 s"):  # fmt: skip
+            assert words.replace(" ", "") in page.text.replace(" ", ""), words
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[1]", '{"share": "x", "taken": 1, "next": [], "heldUp": 2}'])
+def test_an_explanation_that_is_missing_or_odd(backend, client, text):
+    put(backend)
+    ended(backend, 1)
+    backend.history.tries[0] = replace(backend.history.tries[0], placement=text)
+    assert Page(client.get("/ui/run/1").text).problems == []
 
 
 def test_a_line_of_ten_megabytes(client, written):

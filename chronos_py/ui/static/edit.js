@@ -7,7 +7,7 @@ const original = JSON.parse($("#original").value);
 let doc = structuredClone(original); // what would be saved
 let etag = form.dataset.etag;
 let problems = [], broken = {}; // what the server says; what cannot even be sent, by field
-let saved = false;
+let saved = false, tried = false; // to save
 
 const same = (a, b) => stable(a) === stable(b);
 function stable(value) {
@@ -65,7 +65,8 @@ function fillForm(except) {
       const text = KINDS[kind].show(doc[field]);
       // What its text could not say in full (line ends in values, other types) the field must not change.
       if (field !== "name" && input.matches("input, textarea")) input.readOnly = !sayable(kind, text, doc[field]);
-      if (input.value !== text) input.value = text;
+      const shown = input.readOnly ? visible(text) : text;
+      if (input.value !== shown) input.value = shown;
     }
   }
   const which = doc.parents !== undefined ? "parents" : "schedule";
@@ -74,10 +75,14 @@ function fillForm(except) {
 }
 function sayable(kind, text, value) {
   if (value === undefined || value === null || text === "") return true;
-  if (text.includes("\r") || (kind === "line" && text.includes("\n"))) return false;
+  if (INVISIBLE.test(text) || (kind === "line" && text.includes("\n"))) return false;
   try { return same(KINDS[kind].read(text), value); } catch { return false; }
 }
-function fillJson() { json.value = JSON.stringify(doc, null, 2); $("#json-error").textContent = ""; delete broken[""]; }
+// What nobody sees, or what turns the direction of the text around it, is shown as a code. In JSON the code is the same.
+const INVISIBLE = /(?![\n\t])[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}]/u;
+const code = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+const visible = (text) => text.replace(new RegExp(INVISIBLE, "gu"), (char) => char.split("").map(code).join(""));
+function fillJson() { json.value = visible(JSON.stringify(doc, null, 2)); $("#json-error").textContent = ""; delete broken[""]; }
 
 function fromField({ field, kind, input }) {
   delete broken[field];
@@ -176,7 +181,7 @@ function mark() {
   for (const { row, field, input, error } of rows) {
     const own = problems.filter((problem) => problem.field.split(/[.[]/)[0] === field).map((problem) => problem.message);
     if (broken[field]) own.unshift(broken[field]);
-    const text = own.join("; ");
+    const text = field === "name" && !doc.name && !tried ? "" : own.join("; "); // nobody has had the time to write it
     if (error.textContent !== text) error.textContent = text;
     input.setAttribute("aria-invalid", text ? "true" : "false");
     row.classList.toggle("changed", Boolean(name) && field in changed);
@@ -220,6 +225,7 @@ const review = $("#review");
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   clearTimeout(timer);
+  tried = true;
   if (!Object.keys(broken).length) await check();
   const wrong = problems.length || Object.keys(broken).length;
   if (wrong) {
