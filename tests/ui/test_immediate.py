@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ HOSTILE = "<script>alert(1)</script>\u202e"
 
 def sent(backend, number: int, name: str = "cut", **changes):
     """Add an immediate job whose id is `id-<number>`."""
-    values = {"owner": "ada@x", "command": "cut --fast", "labels": (Pair("video", str(number)),)}
+    values: dict[str, Any] = {"owner": "ada@x", "command": "cut --fast", "labels": (Pair("video", str(number)),)}
     values |= {key: changes.pop(key) for key in ("owner", "command", "labels") if key in changes}
     job = replace(a_job(f"immediate:{name}"), **values)
     one = Immediate(f"id-{number}", job, 3600)
