@@ -213,7 +213,7 @@ class Visitor:
 
 
 def test_a_frozen_master_stops_nothing_but_launches(tmp_path):
-    """Nothing is asked of it, so only the missing heartbeats tell: that takes three times 15 seconds."""
+    """Missing heartbeats tell, which takes three times 15 seconds, or a call that was made all the same."""
     with a_rig(tmp_path, MesosCluster([BIG], master_flags=QUICK)) as rig:
         rig.work.add_many("job", 5)
         rig.work.wait_until_running(5)
@@ -222,7 +222,7 @@ def test_a_frozen_master_stops_nothing_but_launches(tmp_path):
         with Visitor(rig) as visitor:
             rig.cluster.pause_master()
             until(lambda: not rig.live, "the server noticed", 75)
-            assert "no heartbeat" in rig.problem
+            assert "no heartbeat" in rig.problem or "no answer in time" in rig.problem
             rig.work.add_many("due-meanwhile", 5)
             rig.cluster.resume_master()
             until(lambda: rig.live, "the server is subscribed again")

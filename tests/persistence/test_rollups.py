@@ -225,6 +225,7 @@ def test_a_file_of_the_first_layout_is_counted_when_it_is_opened(tmp_path: Path)
         "ALTER TABLE runs DROP COLUMN first_started",
         "ALTER TABLE runs DROP COLUMN exit_reason",
         "ALTER TABLE attempts DROP COLUMN owner",
+        "ALTER TABLE attempts DROP COLUMN placement",
         "UPDATE layout SET version = 1",
     ):
         sql(tmp_path, statement)
