@@ -157,6 +157,10 @@ class StaleLeader(StoreUnavailable):
     """A newer leader has written to the store: this node's commit was refused."""
 
 
+class UnknownOutcome(StoreUnavailable):
+    """The durable store did not answer a write: the request may have been carried out."""
+
+
 class NotLeader(Unavailable):
     """This node is not the leader and may not write."""
 
