@@ -219,6 +219,11 @@ def test_nobody_waits_for_a_write_when_another_node_may_lead(hosts: str, root: s
     with TcpGate(ports) as gate:
         through = ",".join(f"127.0.0.1:{port}" for port in gate.ports)
         lease = [60.0]
+
+        def end_lease() -> None:
+            over.set()
+            lease[0] = 0.0
+
         with closing(ZooKeeperJobStore(through, root, timeout=4, patience=60, lease=lambda: lease[0])) as store:
             epoch = store.open_epoch()
             store.commit(epoch, [Put("meta", "first", 1)])
@@ -228,7 +233,7 @@ def test_nobody_waits_for_a_write_when_another_node_may_lead(hosts: str, root: s
             gate.shut()
             assert not cut_before or away.wait(30)
             lease[0] = 0.5
-            threading.Timer(1.0, lambda: (over.set(), lease.__setitem__(0, 0.0))).start()
+            threading.Timer(1.0, end_lease).start()
             began = time.monotonic()
             with pytest.raises(StoreUnavailable) as refused:
                 store.commit(epoch, [Put("meta", "second", 2)])
