@@ -28,7 +28,7 @@ from kazoo.exceptions import BadVersionError, NoAuthError, NodeExistsError, NoNo
 from kazoo.hosts import collect_hosts
 
 from chronos_py.clock import Clock, SystemClock
-from chronos_py.errors import StaleLeader, StoreUnavailable, UnknownOutcome
+from chronos_py.errors import StaleAndUnknown, StaleLeader, StoreUnavailable, UnknownOutcome
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.history import HistoryRecord
 from chronos_py.model.messages import Change, Kind
@@ -434,8 +434,8 @@ class ZooKeeperJobStore:
             except Refused:
                 current = -1
             if current > epoch:
-                known = f"; {UNKNOWN}" if sent else ""
-                return StaleLeader(f"epoch {epoch} is over: {self._layout.root} is in epoch {current}{known}")
+                stale = f"epoch {epoch} is over: {self._layout.root} is in epoch {current}"
+                return StaleAndUnknown(f"{stale}; {UNKNOWN}") if sent else StaleLeader(stale)
             self._held = None
             return StoreUnavailable(f"{self._layout.root} was replaced by an older one: it is in epoch {current}")
         return StoreUnavailable(f"{self._layout.epoch}: {refused.reason!r}")
