@@ -23,8 +23,8 @@ from chronos_py.model.messages import Launch, RunJob, SubmitJob
 from chronos_py.persistence.history import SqlHistoryStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.sqlite import SqliteJobStore
-from chronos_py.scheduler.book import Policy
 from chronos_py.scheduler.offers import OfferPolicy
+from chronos_py.scheduler.policy import Policy
 from chronos_py.service import Service
 from compat_tests.servers.mesos import AgentSpec, MesosCluster, missing
 from compat_tests.servers.simulated_mesos import SimulatedMesos

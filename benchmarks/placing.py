@@ -9,7 +9,8 @@ from benchmarks.rows import Row, median_ms
 from chronos_py.model.job import Constraint
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
-from chronos_py.scheduler.placement import Request, place
+from chronos_py.scheduler.board import Request
+from chronos_py.scheduler.placement import place
 from chronos_py.scheduler.queue import Shape
 
 

@@ -9,7 +9,7 @@ from benchmarks.rows import Row
 from chronos_py.clock import Millis
 from chronos_py.loading import no_collection
 from chronos_py.model.job import Job
-from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.policy import Policy
 from chronos_py.simulation.agents import several
 from chronos_py.simulation.chance import Chance
 from chronos_py.simulation.start import engine_of, states_at

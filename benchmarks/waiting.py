@@ -10,8 +10,8 @@ from chronos_py.model.messages import DriverReady, OffersReceived, StatusUpdate
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run, Trigger
-from chronos_py.scheduler.book import Policy, PreemptionPolicy
 from chronos_py.scheduler.engine import Engine
+from chronos_py.scheduler.policy import Policy, PreemptionPolicy
 from chronos_py.scheduler.quotas import parse_quotas
 
 NOW = 1_767_225_600_000

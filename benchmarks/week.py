@@ -20,7 +20,7 @@ from chronos_py.model.job import CatchUp, Job, JobState
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Outcome, Run, Trigger
 from chronos_py.model.statistics import Spread, add_bin, bin_of, percentile
-from chronos_py.scheduler.book import Policy, PreemptionPolicy
+from chronos_py.scheduler.policy import Policy, PreemptionPolicy
 from chronos_py.simulation.agents import VirtualAgent
 from chronos_py.simulation.chance import Chance, draws
 from chronos_py.simulation.start import engine_of

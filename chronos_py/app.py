@@ -50,10 +50,10 @@ from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from chronos_py.persistence.revisions import RevisionStore
 from chronos_py.persistence.sqlite import SqliteJobStore
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore
-from chronos_py.scheduler.book import Policy, PreemptionPolicy
 from chronos_py.scheduler.health import HealthPolicy
 from chronos_py.scheduler.notices import NoticePolicy
 from chronos_py.scheduler.offers import OfferPolicy
+from chronos_py.scheduler.policy import Policy, PreemptionPolicy
 from chronos_py.scheduler.quotas import parse_quotas
 from chronos_py.scheduler.tasks import TaskDefaults
 from chronos_py.service import Service

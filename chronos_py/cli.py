@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from chronos_py import __version__, inquiries
-from chronos_py.config import FLAGS, BadSetting, Flag, Settings, settle
+from chronos_py.config import BadSetting, Settings, settle
 from chronos_py.errors import InvalidInput
+from chronos_py.flags import FLAGS, Flag
 from chronos_py.scheduler.quotas import BadQuotas, parse_quotas
 from chronos_py.transfer.commands import COMMANDS
 

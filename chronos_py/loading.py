@@ -14,8 +14,9 @@ import structlog
 from chronos_py.clock import Clock, Millis
 from chronos_py.model.job import Job, JobState
 from chronos_py.persistence.base import Quarantined, Snapshot
-from chronos_py.scheduler.book import Aside, Policy
+from chronos_py.scheduler.book import Aside
 from chronos_py.scheduler.engine import Engine, valid_counters
+from chronos_py.scheduler.policy import Policy
 from chronos_py.scheduler.schedule import Occurrences, parse_schedule
 
 log = structlog.get_logger(__name__)

@@ -1,56 +1,43 @@
 """The service thread: the only writer. Inbox -> engine -> store -> effects -> view, one turn after the other.
 
-Any thread may post; nobody waits for the engine but a caller for its own answer. All that arrived since the last turn
-is handled in one, and stored with one durable commit; only then are effects carried out and callers answered.
+Any thread may post (`front`). All that arrived since the last turn is handled in one, and stored with one durable
+commit; only then are effects carried out and callers answered.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import replace
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
 from chronos_py.clock import Clock, Millis
-from chronos_py.drivers.base import Driver, DriverStatus, OutputChunk
-from chronos_py.durations import Durations
-from chronos_py.edits import AUTHOR, NoRevisions, Revisions, TurnEdits, job_of
-from chronos_py.election import Leadership, SoleLeader, Standing
-from chronos_py.errors import ChronosError, NotLeader, Overloaded, StaleLeader, StoreUnavailable
-from chronos_py.feed import Subscription
-from chronos_py.inbox import Inbox, Posted, answer
-from chronos_py.loading import Loader, no_collection
-from chronos_py.model.capacity import ZERO, AgentCapacity, Parts, parts
+from chronos_py.drivers.base import Driver
+from chronos_py.edits import Revisions, TurnEdits, job_of
+from chronos_py.election import Leadership
+from chronos_py.errors import ChronosError, NotLeader, StaleLeader, StoreUnavailable
+from chronos_py.front import Front
+from chronos_py.inbox import Posted, answer
+from chronos_py.loading import no_collection
 from chronos_py.model.history import AttemptRecord, HistoryRecord, RunRecord
 from chronos_py.model.job import Job
 from chronos_py.model.messages import (
     Decline,
     DriverReady,
     Effect,
-    Event,
-    HistoryWritten,
-    NoticeDone,
     Notify,
     OffersReceived,
     Put,
-    Request,
     Revive,
 )
-from chronos_py.model.notice import Notice
-from chronos_py.model.offer import Offer
-from chronos_py.model.resources import Resources
-from chronos_py.model.run import Run
-from chronos_py.model.tally import Tally
-from chronos_py.model.view import View, Waiting
+from chronos_py.outlets import Gauges, NoGauges, Notifier, Outbox
 from chronos_py.persistence.base import JobStore
-from chronos_py.scheduler.book import Policy, Turn
+from chronos_py.scheduler.book import Turn
 from chronos_py.scheduler.engine import Engine
 from chronos_py.scheduler.offers import OfferLoop
-from chronos_py.scheduler.tasks import need
+from chronos_py.scheduler.policy import Policy
 
 log = structlog.get_logger(__name__)
 
@@ -61,77 +48,10 @@ HAND_OVER_S = 0.25  # for the turn under way, when told to stop, before others m
 GIVE_WAY_S = 3.0
 
 
-class Outbox(Protocol):
-    """Takes committed history records; writes them behind."""
-
-    def submit(self, items: Sequence[tuple[int, HistoryRecord]]) -> None: ...
-
-    def lag(self) -> int: ...
-
-
-class Gauges(Protocol):
-    """Where the service leaves its figures; all times in seconds."""
-
-    def turn(self, events: int, changes: int, handled: float, committed: float) -> None: ...
-
-
-class Notifier(Protocol):
-    """Tells owners. It posts NoticeDone for each channel that is done with a notice."""
-
-    def take(self, notice: Notice) -> None: ...
-
-    def begin(self, notices: Iterable[Notice]) -> None: ...
-
-    def pause(self) -> None: ...
-
-    def status(self) -> dict[str, Any]: ...
-
-
-class NoNotifier:
-    """Tells nobody but the log."""
-
-    def take(self, notice: Notice) -> None:
-        quiet = notice.event in ("exhausted", "deleted")  # the end of every one-shot job, and what a user did
-        (log.debug if quiet else log.info)("notice", job=notice.job, notice=notice.event)
-
-    def begin(self, notices: Iterable[Notice]) -> None:
-        """Leave notices where they are."""
-
-    def pause(self) -> None:
-        """Do nothing, as before."""
-
-    def status(self) -> dict[str, Any]:
-        return {}
-
-
-class NoGauges:
-    def turn(self, events: int, changes: int, handled: float, committed: float) -> None:
-        """Keep nothing."""
-
-
-class WaitingView:
-    """Looks like a mapping from run number to Waiting; made when asked for."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    def get(self, number: int, default: Waiting | None = None) -> Waiting | None:
-        return self._service.why(number) or default
-
-    def __getitem__(self, number: int) -> Waiting:
-        found = self._service.why(number)
-        if found is None:
-            raise KeyError(number)
-        return found
-
-    def __contains__(self, number: object) -> bool:
-        return isinstance(number, int) and self._service.why(number) is not None
-
-
 Results = list[tuple[Posted, Any, BaseException | None]]
 
 
-class Service:
+class Service(Front):
     """Owns all state while this node leads. `start` and `stop` once; everything else from any thread."""
 
     def __init__(
@@ -152,39 +72,29 @@ class Service:
         history_state: Callable[[], Mapping[str, Any]] | None = None,
         monotonic: Callable[[], float] | None = None,
     ) -> None:
-        self.view = View()
-        self.history = history
-        self.driver = driver
+        super().__init__(
+            driver=driver,
+            leadership=leadership,
+            outbox=outbox,
+            history=history,
+            clock=clock,
+            policy=policy,
+            notifier=notifier,
+            revisions=revisions,
+            inbox_limit=inbox_limit,
+            durations=durations,
+            history_state=history_state,
+            monotonic=monotonic,
+        )
         self._store = store
-        self._leadership = leadership or SoleLeader("")
-        self._mandate = 0  # which election we won, 0: none that still holds
-        self._elections = 0
-        self._held = 0  # the mandate on which the state was read
-        self._outbox = outbox
-        self._clock = clock
-        self._policy = policy or Policy()
-        self._notifier = notifier or NoNotifier()
         self._gauges = gauges or NoGauges()
-        self._monotonic = monotonic or time.monotonic
-        self.revisions: Any = revisions or NoRevisions()
+        self._elections = 0
         self._edits = TurnEdits()
-        self._inbox = Inbox(inbox_limit)
-        self._engine = Engine(self._policy)
         self._loop = self._engine.loop  # the offers as they were before the turn
         self._stale: tuple[str, ...] = ()  # offers that came in a turn that did not count
-        self._loader = Loader(self._policy, clock)
         self._alarms: dict[str, bool] = {}
-        self._epoch = 0
-        self._durations = Durations(durations)
-        self._history_state = history_state or dict
-        self._subscriptions: set[Subscription] = set()
-        self._leading = False
-        self._driver_started = False
-        self._connected = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._problem = "starting"
-        self._last_turn = self._monotonic()
 
     # --- life
 
@@ -219,134 +129,6 @@ class Service:
         self._mandate = 0
         self._inbox.poke()
 
-    # --- callers
-
-    def post(self, event: Event) -> None:
-        """Hand in an event that nobody waits for. Never blocks."""
-        self._inbox.put(Posted(event))
-
-    def call(self, request: Request, timeout: float = 30.0) -> Any:
-        """Hand in a request and return its answer once that is durable. Raises ChronosError; nothing changed then,
-        except after a time-out, when the request may still be carried out."""
-        if not self.leading():  # though the turn under way may not have noticed yet
-            raise NotLeader(f"this node does not lead: {self._problem or 'it has just lost the leadership'}")
-        reply: Future[Any] = Future()
-        self._inbox.put(Posted(request, reply, AUTHOR.get()))
-        try:
-            return reply.result(timeout)
-        except TimeoutError:
-            reply.cancel()
-            raise Overloaded(f"no answer within {timeout:g} s; the request may still be carried out") from None
-
-    def now(self) -> Millis:
-        return self._clock.now()
-
-    def histogram(self, job: str) -> Sequence[int]:
-        """Return the newest durations of successes, due time to end, in milliseconds, oldest first."""
-        return self._durations.of(job)
-
-    def leader(self) -> str:
-        """Return the leader's host:port, empty when nobody leads."""
-        return self._leadership.leader()
-
-    def standing(self) -> Standing:
-        """Return how this node stands in the election."""
-        return self._leadership.standing()
-
-    @property
-    def epoch(self) -> int:
-        """Return the epoch in which this node writes, or last did; 0 before the first."""
-        return self._epoch
-
-    def leading(self) -> bool:
-        """Tell whether this node has been elected, has read the state, and can write."""
-        return self._leading and self._mandate == self._held
-
-    def answers(self) -> bool:
-        """Tell whether this node is the one that answers for all: elected, and what it knows is of this election."""
-        holds = self._mandate > 0 and self._mandate == self._held and self.view.loaded
-        return holds and self._leadership.is_leader()  # else what it knows may be old
-
-    def output(self, task_id: str, stream: str, offset: int, length: int, agent_id: str = "") -> OutputChunk:
-        """Return part of a task's output, where the driver can reach it. Raises UnknownTask, Unavailable."""
-        known = task_id in self._engine.book.by_task  # before reading: what is read then is all there is
-        chunk = self.driver.output(task_id, stream, offset, length, agent_id)
-        return chunk if known or chunk.ended else replace(chunk, ended=True)
-
-    def sandbox_url(self, task_id: str, agent_id: str) -> str:
-        """Return where a browser finds what the task left, empty when there is no such place."""
-        return self.driver.sandbox_url(task_id, agent_id) if agent_id else ""
-
-    def why(self, run: int) -> Waiting | None:
-        return self._engine.why(run)
-
-    def subscribe(self) -> Subscription:
-        subscription = Subscription(self._subscriptions.discard)
-        self._subscriptions.add(subscription)
-        return subscription
-
-    def capacity(self) -> Sequence[AgentCapacity]:
-        """Return what the driver knows of agents."""
-        return self.driver.capacity() if self._driver_started else ()
-
-    def held_offers(self) -> Sequence[Offer]:
-        """Return the offers that are held at present."""
-        return list(self._engine.loop.held.values())
-
-    def need(self, job: Job) -> Resources:
-        """Return what a run of a job takes of its agent."""
-        return need(job, self._policy.tasks)
-
-    def _need_of(self, run: Run) -> Parts:
-        entry = self._engine.book.owner(run)
-        return parts(self.need(entry.job)) if entry else ZERO
-
-    def tally(self) -> Tally:
-        """Return the sums over runs that have not ended."""
-        return self.view.tally
-
-    @property
-    def policy(self) -> Policy:
-        """Return the settings by which the engine decides."""
-        return self._policy
-
-    def queue_levels(self) -> dict[int, int]:
-        """Return how many runs wait for a place, by priority."""
-        return self._engine.book.queue.levels
-
-    def quotas(self) -> list[dict[str, Any]]:
-        """Return what is guaranteed, used and waited for, by quota."""
-        return self._engine.quotas()
-
-    def health(self) -> dict[str, Any]:
-        """Return how this node is; `ready` means that it leads and launches reach machines, or that it knows who leads
-        and passes on what it is asked."""
-        driver = self.driver.status() if self._driver_started else DriverStatus("none", False)
-        standing, leading = self._leadership.standing(), self.leading()
-        follows = not leading and standing.role == "follower" and standing.able
-        return {
-            "ready": follows or (leading and driver.live and self._connected),
-            "leading": leading,
-            "problem": "" if follows else self._problem,
-            "election": standing.shown(),
-            "driver": {"name": driver.name, "live": driver.live, **driver.detail},
-            "inbox": len(self._inbox),
-            "queue": len(self._engine.book.queue),
-            "runs": len(self.view.runs),
-            "jobs": len(self.view.jobs),
-            "quarantined": len(self.view.quarantined),
-            "historyLag": self._outbox.lag(),
-            "history": dict(self._history_state()),
-            "notifications": self._notifier.status(),
-            "sinceLastTurn": round(self._monotonic() - self._last_turn, 3),
-            "watchdogs": {
-                name: {"alarm": watch.alarm, "since": watch.since, "reason": watch.reason}
-                for name, watch in sorted(self._engine.watchdogs.states.items())
-            },
-            "setAside": self._loader.shown,
-            "avoidedAgents": self._engine.book.health.forms(self._clock.now()),
-        }
-
     # --- the thread
 
     def _run(self) -> None:
@@ -361,7 +143,7 @@ class Service:
                     continue
                 if self._leading and self._held != mandate:  # others may have led between two of our turns
                     self._resign("elected again")
-                    self.view = View(changed=self.view.changed + 1)
+                    self._publisher.forget()
                 if not self._leading:
                     self._held = mandate
                     self._take_over()
@@ -404,10 +186,9 @@ class Service:
         if self.view.loaded:
             self._engine = Engine(self._policy)
             self._loop, self._stale = self._engine.loop, ()  # offers ended with the driver
-            self.view = View(changed=self.view.changed + 1)
+            self._publisher.forget()
             self._durations.begin()
-            for subscription in list(self._subscriptions):
-                subscription.put("resigned", {"leader": self.leader()})
+            self._publisher.resigned(self.leader())
         self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
 
     def _stop_driver(self) -> None:
@@ -460,7 +241,7 @@ class Service:
         with no_collection():
             snapshot = self._store.load()
             self._engine = engine = self._loader.engine(snapshot)
-            self._publish_all(snapshot.quarantined)
+            self._publisher.begin(engine, snapshot.quarantined)
         framework_id = str(snapshot.meta.get("framework_id", ""))
         if self._driver_started and self.driver.status().live:  # else it posts DriverReady itself once it is
             engine.handle(DriverReady(), self._clock.now())
@@ -470,7 +251,7 @@ class Service:
             engine.loop.revived()
         turn = engine.flush()
         self._store.commit(self._epoch, turn.changes)
-        self._publish(turn)
+        self._publisher.turn(self._engine, turn)
         self._outbox.submit(sorted(snapshot.outbox.items()))
         self._after_commit(turn)
         self._notifier.begin(list(engine.book.notices.pending.values()))
@@ -516,7 +297,7 @@ class Service:
         committed = self._monotonic()
         self._stale = ()
         edits = self._edits.finish(turn.jobs, self.view.jobs, self._definition, self._clock.now())
-        self._publish(turn)
+        self._publisher.turn(self._engine, turn)
         if edits:
             self.revisions.submit(edits)
         self._after_commit(turn)
@@ -587,48 +368,6 @@ class Service:
 
     # --- after the commit
 
-    def _publish_all(self, quarantined: list[Any]) -> None:
-        jobs = {name: entry.view() for name, entry in self._engine.book.jobs.items()}
-        view = View(jobs=jobs, runs=dict(self._engine.book.runs), quarantined=quarantined)
-        for run in sorted((*view.runs.values(), *self._engine.book.kept.values()), key=lambda run: run.id):
-            view.immediate.put(run)
-        view.tally = Tally(view.runs.values(), self._need_of)
-        view.waiting = WaitingView(self)  # type: ignore[assignment]  # a mapping as far as readers go
-        view.changed = self.view.changed + 1
-        view.loaded = True
-        self.view = view
-
-    def _publish(self, turn: Turn) -> None:
-        """Put new records in the view: all of a turn's in one step, so that no reader sees half of it."""
-        view = self.view
-        if turn.jobs:
-            seen = {name: self._engine.job_view(name) for name in turn.jobs}
-            present = {name: job for name, job in seen.items() if job is not None}
-            if len(present) != len(seen):
-                for name in seen.keys() - present.keys():
-                    view.jobs.pop(name, None)
-            view.jobs.update(present)
-            view.changed += 1
-        if turn.runs:
-            runs = self._engine.book.runs
-            view.runs.update({number: runs[number] for number in turn.runs if number in runs})
-            for number in turn.runs:
-                if number in runs:
-                    view.tally.put(runs[number], self._need_of)
-                else:
-                    view.runs.pop(number, None)
-                    view.tally.drop(number)
-            self._publish_immediate(turn.runs)
-
-    def _publish_immediate(self, numbers: set[int]) -> None:
-        book, register = self._engine.book, self.view.immediate
-        for number in sorted(numbers):
-            run = book.runs.get(number) or book.kept.get(number)
-            if run is None:
-                register.remove(number)
-            elif run.immediate is not None:
-                register.put(run)
-
     def _after_commit(self, turn: Turn) -> None:
         self._connected = self._engine.driver_ready  # and what the driver said of itself is stored
         records: list[tuple[int, HistoryRecord]] = [
@@ -643,8 +382,7 @@ class Service:
         for effect in turn.effects:
             if self._mandate == self._held:  # else it is the next leader's to do, which finds it stored
                 self._perform(effect)
-        if self._subscriptions:
-            self._tell(turn, records)
+        self._publisher.tell(turn, records)
 
     def _perform(self, effect: Effect) -> None:
         try:
@@ -654,25 +392,3 @@ class Service:
                 self.driver.perform(effect)
         except Exception:
             log.exception("an effect failed", effect=type(effect).__name__)
-
-    def _tell(self, turn: Turn, records: list[tuple[int, HistoryRecord]]) -> None:
-        news: list[tuple[str, dict[str, Any]]] = []
-        for number in turn.runs:
-            run = self.view.runs.get(number)
-            if run is not None:
-                news.append(("run", {"run": number, "job": run.job, "phase": run.phase.value, "attempt": run.attempt}))
-        for _, record in records:
-            if isinstance(record, RunRecord):
-                news.append(("ended", {"run": record.run, "job": record.job, "outcome": record.outcome.value}))
-        news.extend(("job", {"job": name, "present": name in self.view.jobs}) for name in turn.jobs)
-        for subscription in list(self._subscriptions):
-            for kind, detail in news:
-                subscription.put(kind, detail)
-
-    def notice_done(self, number: int, channel: str) -> None:
-        """Note that a channel is done with a notice: the job store may forget it."""
-        self.post(NoticeDone(number, channel))
-
-    def history_written(self, up_to: int) -> None:
-        """Note that history has all records up to this number: the job store may forget them."""
-        self.post(HistoryWritten(up_to))

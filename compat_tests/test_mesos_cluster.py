@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
 
 from compat_tests.mini_framework import TERMINAL, MiniFramework
+from compat_tests.mortal import until
 from compat_tests.servers import docker_engine
 from compat_tests.servers.mesos import AgentSpec, MesosCluster, MesosError, missing, missing_zookeeper
 
@@ -45,13 +44,6 @@ def cluster(mesos):
     ]
     with MesosCluster(agents, master_flags={"allocation_interval": "100ms"}) as cluster:
         yield cluster
-
-
-def until(done: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < end, f"not within {PATIENCE_S} seconds: {what}"
-        time.sleep(0.02)
 
 
 def has_ended(pid: int) -> bool:

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
-from chronos_py.config import FLAGS, Flag
+from chronos_py.flags import FLAGS, Flag
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
@@ -18,7 +18,7 @@ SAMPLE = ROOT / "packaging" / "chronos.toml"
 
 INTRODUCTION = """\
 # Configuration
-This page is made from the table in `chronos_py/config.py`: change that, then run `python -m scripts.configuration_doc`.
+This page is made from the table in `chronos_py/flags.py`: change that, then run `python -m scripts.configuration_doc`.
 
 `chronos-py serve` takes every flag of Chronos 2.x and 3.x by its long name, and some of its own. A value comes from, in
 this order:

@@ -33,8 +33,8 @@ from chronos_py.model.messages import (
     SubmitJob,
 )
 from chronos_py.model.run import Outcome, Phase, TaskState, Trigger
-from chronos_py.scheduler.book import Policy, PreemptionPolicy
 from chronos_py.scheduler.offers import OfferPolicy
+from chronos_py.scheduler.policy import Policy, PreemptionPolicy
 from chronos_py.scheduler.quotas import parse_quotas
 from chronos_py.service import Service
 from tests.cluster import SharedCluster

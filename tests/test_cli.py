@@ -22,7 +22,7 @@ from click.testing import CliRunner
 
 from chronos_py import __version__
 from chronos_py.cli import main
-from chronos_py.config import FLAGS
+from chronos_py.flags import FLAGS
 
 COMMAND = [sys.executable, "-m", "chronos_py"]
 JOB = {"name": "a", "command": "true", "schedule": "R/2040-01-01T00:00:00Z/P1D", "owner": "me@example.org"}

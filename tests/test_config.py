@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import chronos_py
-from chronos_py.config import FLAGS, BadSetting, Flag, settle
+from chronos_py.config import BadSetting, settle
+from chronos_py.flags import FLAGS, Flag
 from scripts.configuration_doc import PAGE, SAMPLE, document, sample
 
 CHRONOS_24 = """\

@@ -47,12 +47,12 @@ from chronos_py.scheduler.offers import Demand, OfferLoop, OfferPolicy
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.retry import LONGEST_FAULT_DELAY, fault_delay
 from chronos_py.service import Service
+from tests.bench import Bench
 from tests.builders import a_job
 from tests.drivers.mesos.scripted import ScriptedMaster, a_master, an_offer
 from tests.drivers.mesos.test_driver import a_driver, offered, ready
 from tests.drivers.rig import PATIENCE_S
 from tests.fakes import NEW_YEAR, FakeClock, FakeDriver, FakeOutbox, FakeStore
-from tests.test_service import Bench
 
 
 @pytest.fixture

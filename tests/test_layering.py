@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "chronos_py"
 
 ORDER = """
-errors < clock | zookeeper | flagfiles | machine < config | logs < model < executor
+errors < clock | zookeeper | flags | flagfiles | machine < config | logs < model < executor
 < scheduler | persistence | drivers | notify | election | metrics | inbox | edits | feed | durations | graphite | tls
-< loading | simulation < planner < service < api < ui | examples < app
+< loading | simulation | outlets | publishing < planner | front < service < api < ui | examples < app
 < serving | doctor | inquiries | simulate | transfer < cli < __main__
 """
 LEVELS = {part.strip(): level for level, parts in enumerate(ORDER.split("<")) for part in parts.split("|")}

@@ -18,15 +18,9 @@ from chronos_py.model.run import Phase
 from chronos_py.service import Service
 from tests.builders import a_job
 from tests.fakes import FakeDriver, FakeOutbox, FakeStore
+from tests.waiting import until
 
 OWN, OTHER = "me:1", "other:1"
-
-
-def until(done: Callable[[], object], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.002)
 
 
 class Election:

@@ -21,7 +21,7 @@ from chronos_py.model.statistics import Group, StatisticsQuery
 from chronos_py.model.tally import Tally
 from chronos_py.model.view import View
 from chronos_py.persistence.base import RunQuery
-from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.policy import Policy
 
 
 class History(Protocol):
@@ -83,7 +83,9 @@ class Changes(Protocol):
 class Backend(Protocol):
     """The running service as HTTP threads see it."""
 
-    view: View
+    @property
+    def view(self) -> View:
+        """Return the records of the last commit."""
 
     @property
     def history(self) -> History: ...

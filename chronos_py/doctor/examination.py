@@ -27,7 +27,7 @@ from chronos_py.persistence.zookeeper.layout import FORMAT, FRAMEWORK_ID, JOB_PR
 from chronos_py.persistence.zookeeper.pending import line_of
 from chronos_py.persistence.zookeeper.reading import Holdings, read_holdings
 from chronos_py.persistence.zookeeper.variables import Survey, Surveyor
-from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.policy import Policy
 from chronos_py.scheduler.release import lateness_limit
 from chronos_py.scheduler.takeover import obstacle
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from chronos_py.config import BY_NAME, BadSetting, Settings
+from chronos_py.config import BadSetting, Settings
+from chronos_py.flags import BY_NAME
 from chronos_py.model.notice import OPT_IN_EVENTS
 from chronos_py.notify.base import Channel
 from chronos_py.notify.chat import ChatChannel

@@ -9,9 +9,9 @@ from chronos_py.clock import Millis
 from chronos_py.model.offer import Offer
 from chronos_py.model.pools import SHARED, ResourceOrder, split
 from chronos_py.model.resources import Resources
+from chronos_py.scheduler.board import Refusal
 from chronos_py.scheduler.book import Book
 from chronos_py.scheduler.explanation import Choice, explain
-from chronos_py.scheduler.placement import Refusal
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.retry import weights
 

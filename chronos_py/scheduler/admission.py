@@ -22,8 +22,10 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.run import Outcome, Phase, Run, Trigger
 from chronos_py.scheduler import dependencies
-from chronos_py.scheduler.book import Book, Entry
-from chronos_py.scheduler.lifecycle import Lifecycle, counted_success
+from chronos_py.scheduler.book import Book
+from chronos_py.scheduler.ends import counted_success
+from chronos_py.scheduler.entry import Entry
+from chronos_py.scheduler.lifecycle import Lifecycle
 from chronos_py.scheduler.release import Releaser, lateness_limit
 from chronos_py.scheduler.schedule import check_schedule, parse_schedule
 
@@ -155,7 +157,7 @@ class Admission:
         if run.phase not in (Phase.QUEUED, Phase.RETRYING):
             return
         if entry.job.disabled and run.trigger is not Trigger.MANUAL:
-            self.lifecycle.leave_out(run, now, "disabled")
+            self.lifecycle.ends.leave_out(run, now, "disabled")
             return
         if run.id in self.book.queue:
             self.book.push(entry, run)
@@ -169,7 +171,7 @@ class Admission:
             if run.on_agent:
                 self.lifecycle.stop(run, "deleted", now)
             else:
-                self.lifecycle.record_skipped(run, now, "deleted")
+                self.lifecycle.ends.record_skipped(run, now, "deleted")
                 self.book.drop_run(run)
         self.book.drop_job(entry)
         for name in children:
@@ -292,7 +294,7 @@ class Admission:
             return False
         if run.phase is Phase.REPORTING:
             outcome = Outcome.SUCCESS if request.success else Outcome.FAILED
-            self.lifecycle.conclude(run, outcome, now, reason="" if request.success else "reported as failed")
+            self.lifecycle.ends.conclude(run, outcome, now, reason="" if request.success else "reported as failed")
             return True
         if not run.on_agent:
             return False

@@ -19,7 +19,8 @@ from chronos_py.model.immediate import TASK_PREFIX
 from chronos_py.model.job import CatchUp, JobState
 from chronos_py.model.messages import StatusUpdate
 from chronos_py.model.run import Phase, Run, TaskId, TaskState, Trigger
-from chronos_py.scheduler.book import Book, Entry
+from chronos_py.scheduler.book import Book
+from chronos_py.scheduler.entry import Entry
 from chronos_py.scheduler.release import Releaser
 
 Verdict = Literal["adopt", "stop", "leave"]

@@ -6,69 +6,24 @@ commit the book is thrown away and read again from the store, so it is never ahe
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
-from typing import Any, Literal
+from typing import Any
 
 from chronos_py.clock import Millis
 from chronos_py.model.history import HistoryRecord
-from chronos_py.model.job import Avoid, CatchUp, Job, JobState
+from chronos_py.model.job import Avoid, Job, JobState
 from chronos_py.model.messages import Change, Delete, Effect, Put
 from chronos_py.model.notice import own_body
-from chronos_py.model.pools import ResourceOrder
-from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run, replace_run
-from chronos_py.model.view import JobView
+from chronos_py.scheduler.entry import Entry
 from chronos_py.scheduler.graph import JobGraph
-from chronos_py.scheduler.health import Health, HealthPolicy
+from chronos_py.scheduler.health import Health
 from chronos_py.scheduler.holdings import Holdings
-from chronos_py.scheduler.notices import NoticePolicy, Notices
-from chronos_py.scheduler.offers import OfferPolicy
-from chronos_py.scheduler.queue import RunQueue, Shape
-from chronos_py.scheduler.quotas import Quotas
-from chronos_py.scheduler.schedule import Occurrences
-from chronos_py.scheduler.tasks import TaskDefaults
-
-
-@dataclass(frozen=True, slots=True)
-class PreemptionPolicy:
-    """After `after` ms of waiting room may be made for a run, 0: never; at most `per_minute` runs are stopped."""
-
-    after: Millis = 0
-    per_minute: int = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The server's own settings as far as decisions depend on them. All times in milliseconds."""
-
-    tasks: TaskDefaults = field(default_factory=TaskDefaults)
-    failure_retry: Millis = 60_000
-    disable_after_failures: int = 0
-    unknown_task_timeout: Millis = 600_000
-    launch_patience: Millis = 60_000  # without any word of a launched task: ask
-    kill_patience: Millis = 10_000  # beyond the grace: tell again, then after twice as long, and so on
-    faults_per_reason: int = 10  # how often each fault of the platform costs a run no retry
-    task_epsilon: Millis = 60_000  # lateness limit of catch-up policy skip where a job names none
-    catch_up: CatchUp = CatchUp.ONE
-    default_zone: tzinfo = UTC
-    queued_per_job: int = 1000
-    offers: OfferPolicy = field(default_factory=OfferPolicy)
-    offer_patience: Millis = 30_000  # tasks wait and no offer comes: ask again, then connect anew
-    launch_lag: Millis = 10_000  # a run that fits on a held offer and is not launched for so long: alarm
-    reconciliation_interval: Millis = 600_000  # 0: only after a connection and in doubt
-    ageing: Millis = 600_000  # the waiting that a level of priority is worth; 0: none is
-    forgiveness: Millis = 1_800_000  # how long a run avoids an agent on which an attempt of it failed
-    quotas: Quotas = field(default_factory=dict)
-    preemption: PreemptionPolicy = field(default_factory=PreemptionPolicy)
-    health: HealthPolicy = field(default_factory=HealthPolicy)
-    notices: NoticePolicy = field(default_factory=NoticePolicy)
-    immediate_limit: int = 500_000  # immediate jobs, ended ones whose results are kept included
-    order: ResourceOrder = field(default_factory=ResourceOrder)
-    unknown_tasks: Literal["adopt", "kill"] = "adopt"  # tasks of ours that run, but that the store does not know
+from chronos_py.scheduler.notices import Notices
+from chronos_py.scheduler.policy import Policy
+from chronos_py.scheduler.queue import RunQueue
+from chronos_py.scheduler.timers import Timers
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,53 +35,6 @@ class Aside:
     since: Millis
 
 
-NO_SHAPE = Shape(Resources())  # until a definition has been worked out
-NO_RUNS = dict.fromkeys(Phase, 0)
-
-
-class Entry:
-    """A job as the engine holds it. `line` are queued runs that wait for the job itself, `playing` those beyond."""
-
-    __slots__ = ("active", "broken", "due", "job", "lateness", "line", "occurrences", "phases", "playing", "shape",
-                 "state", "wake")  # fmt: skip
-
-    def __init__(self, job: Job, state: JobState) -> None:
-        self.job = job
-        self.state = state
-        self.occurrences: Occurrences | None = None
-        self.broken = ""  # why the stored schedule cannot be used
-        self.lateness: Millis | None = None
-        self.shape = NO_SHAPE
-        self.active: set[int] = set()
-        self.phases: dict[Phase, int] = NO_RUNS.copy()
-        self.line: deque[int] = deque()
-        self.playing = 0
-        self.due: Millis | None = None  # the next due time
-        self.wake: Millis | None = None  # the timer that is set
-
-    @property
-    def free(self) -> bool:
-        """Tell whether another run of the job may be placed."""
-        return self.job.concurrent or self.playing == 0
-
-    @property
-    def schedule_text(self) -> str | None:
-        """Return the schedule as it is shown: as sent until the first run was made, then what is left of it."""
-        if self.job.schedule is None or self.occurrences is None or not self.state.advanced:
-            return self.job.schedule
-        return self.occurrences.text(self.state.remaining, self.state.next_index)
-
-    def view(self) -> JobView:
-        return JobView(
-            job=self.job,
-            state=self.state,
-            schedule=self.schedule_text,
-            queued=self.phases[Phase.QUEUED],
-            running=self.phases[Phase.LAUNCHING] + self.phases[Phase.RUNNING] + self.phases[Phase.REPORTING],
-            next_due=self.due,
-        )
-
-
 @dataclass(slots=True)
 class Turn:
     """What a turn did: commit `changes`, then carry out `effects` in order; these jobs and runs look different now."""
@@ -135,52 +43,6 @@ class Turn:
     effects: list[Effect] = field(default_factory=list)
     jobs: set[str] = field(default_factory=set)
     runs: set[int] = field(default_factory=set)
-
-
-class Timers:
-    """When to look at a job or a run again. A timer is a hint: whoever is woken checks what is really due."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[Millis, int, str | int]] = []
-        self._count = 0
-
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    def set(self, at: Millis, key: str | int) -> None:
-        """Wake `key` (a job's name or a run's number) at or soon after `at`."""
-        self._count += 1
-        heapq.heappush(self._heap, (at, self._count, key))
-
-    @property
-    def next(self) -> Millis | None:
-        return self._heap[0][0] if self._heap else None
-
-    def look(self, until: Millis, limit: int) -> tuple[list[tuple[Millis, str | int]], Millis | None]:
-        """Return up to `limit` timers that go off by `until`, in order, and when the next one after them does."""
-        heap = self._heap
-        found: list[tuple[Millis, str | int]] = []
-        front = [(heap[0][0], 0)] if heap else []
-        while front:
-            at, position = front[0]
-            if at > until or len(found) == limit:
-                return found, at
-            heapq.heappop(front)
-            found.append((at, heap[position][2]))
-            for child in (2 * position + 1, 2 * position + 2):
-                if child < len(heap):
-                    heapq.heappush(front, (heap[child][0], child))
-        return found, None
-
-    def pop(self, now: Millis) -> str | int | None:
-        """Return a key whose time has come, or None."""
-        return heapq.heappop(self._heap)[2] if self._heap and self._heap[0][0] <= now else None
-
-    def rebuild(self, timers: Mapping[str | int, Millis]) -> None:
-        """Replace all timers: gets rid of those that nobody needs any more."""
-        self._heap = [(at, position, key) for position, (key, at) in enumerate(timers.items())]
-        self._count = len(self._heap)
-        heapq.heapify(self._heap)
 
 
 class Book:

@@ -6,7 +6,7 @@ recorded trace can be replayed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,6 @@ from chronos_py.model.messages import (
     InverseOffersReceived,
     KillRun,
     KillTasks,
-    Launch,
     MarkSuccess,
     NoticeDone,
     OfferRescinded,
@@ -40,35 +39,26 @@ from chronos_py.model.messages import (
     SubmitImmediate,
     SubmitJob,
 )
-from chronos_py.model.offer import Offer
-from chronos_py.model.run import Phase, Run, Task
-from chronos_py.model.view import Cause, JobView, Waiting
-from chronos_py.scheduler.accounts import Accounts, why_here
+from chronos_py.model.run import Phase, Run
+from chronos_py.model.view import JobView, Waiting
 from chronos_py.scheduler.admission import Admission
 from chronos_py.scheduler.adoption import Adoption
-from chronos_py.scheduler.book import Book, Entry, Policy, Turn, run_wake
-from chronos_py.scheduler.constraints import relative, spot
+from chronos_py.scheduler.book import Book, Turn, run_wake
 from chronos_py.scheduler.dependencies import reparented
+from chronos_py.scheduler.entry import Entry
 from chronos_py.scheduler.immediate import ImmediateJobs
 from chronos_py.scheduler.lifecycle import Lifecycle
-from chronos_py.scheduler.offers import Demand, OfferLoop, Pick
-from chronos_py.scheduler.placement import Lending, Place, Refusal, Request, place
+from chronos_py.scheduler.offers import Demand, OfferLoop
+from chronos_py.scheduler.policy import Policy
 from chronos_py.scheduler.preemption import Preemption
-from chronos_py.scheduler.queue import Shape
-from chronos_py.scheduler.quotas import Gate
 from chronos_py.scheduler.reconcile import Reconciler
 from chronos_py.scheduler.release import Releaser
+from chronos_py.scheduler.rounds import Rounds
 from chronos_py.scheduler.takeover import take_pending
-from chronos_py.scheduler.tasks import build_task
 from chronos_py.scheduler.watchdogs import Watchdogs
 from chronos_py.scheduler.why import quota_forms, why
 
 LARGEST_COUNTER = 2**62
-PLACED_PER_TURN = 5000
-LAUNCHES_PER_TURN = 500  # a bigger crowd is launched over several turns, so that requests are answered between them
-SHARED_PER_TURN = 350  # the same where others wait for the offers that we hold meanwhile
-CROWD = 1000  # waiting runs on a shared cluster from which on each offer is used as far as it goes
-IN_SIGHT = 200  # timers that are looked at for work to come
 
 
 class Engine:
@@ -82,14 +72,16 @@ class Engine:
         self.admission = Admission(self.book, self.releaser, self.lifecycle)
         self.immediate = ImmediateJobs(self.book, self.releaser, self.lifecycle)
         self.loop = OfferLoop(self.book.policy.offers)
-        self.refusals: dict[Shape, Refusal] = {}
-        self.picky: dict[int, Millis] = {}  # retries that wait for another agent, until when
         self.driver_ready = False
-        self.crowd = False  # more wait than one turn's launches can take
-        self.per_turn = LAUNCHES_PER_TURN if self.book.policy.offers.keep else SHARED_PER_TURN
         self.preemption = Preemption(self.book)
+        self.rounds = Rounds(self.book, self.releaser, self.preemption)
         self.watchdogs = Watchdogs()
-        self.at_work: str | int | None = None  # the job or run that is looked after by itself, not for an event
+        self._at_work: str | int | None = None
+
+    @property
+    def at_work(self) -> str | int | None:
+        """Return the job or run that is looked after by itself, not for an event: whose work it was when one raises."""
+        return self._at_work if self._at_work is not None else self.rounds.at_work
 
     # --- start
 
@@ -109,7 +101,7 @@ class Engine:
         book.keep_counters()
         book.take_notices(meta)
         for name, job in sorted(jobs.items(), key=lambda item: states[item[0]].sequence if item[0] in states else 0):
-            self.at_work, state = name, states.get(name)
+            self._at_work, state = name, states.get(name)
             if state is None:
                 state = JobState(
                     sequence=book.number_job(), version=book.number_run(), anchor=now, taken_over=now,
@@ -128,15 +120,15 @@ class Engine:
             if name not in states and entry.occurrences is not None:
                 book.put_state(entry, replace(state, remaining=entry.occurrences.schedule.count))
         for run in sorted(runs.values(), key=lambda run: run.id):
-            self.at_work = run.id
+            self._at_work = run.id
             if run.id not in book.aside:
                 self._restore(run)
-        self.at_work = None
+        self._at_work = None
         take_pending(book, pending, now)
         for name, entry in book.jobs.items():
-            self.at_work = name
+            self._at_work = name
             self.releaser.settle(entry, now)
-        self.at_work = None
+        self._at_work = None
 
     def _restore(self, run: Run) -> None:
         book = self.book
@@ -260,7 +252,7 @@ class Engine:
         while (key := book.timers.pop(now)) is not None:
             if book.is_aside(key):
                 continue
-            self.at_work = key
+            self._at_work = key
             if isinstance(key, int):
                 run = book.runs.get(key)
                 if run is not None:
@@ -272,26 +264,26 @@ class Engine:
                 if entry is not None:
                     entry.wake = None
                     self.releaser.settle(entry, now)
-        self.at_work = None
+        self._at_work = None
         if self.driver_ready:
             self.reconciler.advance(now)
-            coming, picks, look_again = self._in_sight(now)
-            if any(until <= now for until in self.picky.values()):
+            coming, picks, look_again = self.rounds.in_sight(now)
+            if any(until <= now for until in self.rounds.picky.values()):
                 book.unplaced = True
             look = self.preemption.wake is not None and self.preemption.wake <= now
             busy = set[str]()
             if book.unplaced:
-                look, busy = True, self._place(now, coming)
+                look, busy = True, self.rounds.place(self.loop, now, coming)
             if look and book.policy.preemption.after:
                 self.preemption.look(
-                    self.loop, self.refusals, busy, now, lambda run, by: self.lifecycle.preempt(run, by, now)
+                    self.loop, self.rounds.refusals, busy, now, lambda run, by: self.lifecycle.preempt(run, by, now)
                 )
-            picks += self._picks_waiting(now)
+            picks += self.rounds.picks_waiting(now)
             more = book.unplaced and len(book.queue) > 0
-            demand = Demand(self._waiting_shapes(), coming, more, look_again, picks)
+            demand = Demand(self.rounds.waiting_shapes(), coming, more, look_again, picks)
             for effect in self.loop.settle(demand, now):
                 book.effect(effect)
-        self.watchdogs.watch(book, self.loop, self._placeable(), now, ready=self.driver_ready)
+        self.watchdogs.watch(book, self.loop, self.rounds.placeable(), now, ready=self.driver_ready)
         book.tidy_timers()
 
     @property
@@ -301,186 +293,8 @@ class Engine:
             return 0
         times = [self.book.timers.next, self.watchdogs.wake, self.immediate.wake]
         if self.driver_ready:
-            times += [self.preemption.wake, self.loop.wake, self.reconciler.wake, *self.picky.values()]
+            times += [self.preemption.wake, self.loop.wake, self.reconciler.wake, *self.rounds.picky.values()]
         return min((at for at in times if at is not None), default=None)
-
-    def _in_sight(self, now: Millis) -> tuple[list[tuple[Millis, Shape]], list[tuple[Millis, Pick]], Millis | None]:
-        """Return when work will come, as far as the offers' loop wants to know, which of it wants another agent, and
-        when to look again."""
-        policy = self.book.policy.offers
-        if policy.keep:
-            return [], [], None
-        picks = []
-        timers, look_again = self.book.timers.look(now + policy.sight, IN_SIGHT)
-        coming = {}
-        for at, key in timers:
-            if isinstance(key, int):
-                run = self.book.runs.get(key)
-                entry = self.book.owner(run) if run and run.phase is Phase.RETRYING and run.not_before == at else None
-                if entry and run and run.avoid:
-                    picks.append((at, (entry.shape, run.avoid)))
-            else:
-                entry = self.book.jobs.get(key)
-                if entry and (entry.due != at or entry.job.disabled or self.releaser.blocked(entry)):
-                    entry = None
-            if entry is not None:
-                coming[key] = (at, entry.shape)
-        return list(coming.values()), picks, look_again
-
-    def _picks_waiting(self, now: Millis) -> list[tuple[Millis, Pick]]:
-        """Return what those want that could be placed but for the agents they avoid."""
-        queue, runs = self.book.queue, self.book.runs
-        return [(now, (queue.shape_of(number), runs[number].avoid)) for number in self.picky if number in queue]
-
-    def _strict(self, run: Run, now: Millis) -> bool:
-        """Tell whether a retry still waits for another agent rather than use one that it avoids."""
-        offers = self.book.policy.offers
-        return bool(run.avoid) and not offers.keep and now < run.not_before + offers.hold
-
-    def _waiting_shapes(self) -> list[Shape]:
-        return [] if self.book.policy.offers.keep else self._placeable()
-
-    def _placeable(self) -> list[Shape]:
-        """Return the shapes that wait for room, and not for a quota."""
-        shapes = self.book.queue.shapes
-        if not self.book.policy.quotas:
-            return shapes
-        return [
-            shape
-            for shape in shapes
-            if (refusal := self.refusals.get(shape)) is None or refusal.cause is not Cause.QUOTA
-        ]
-
-    def _place(self, now: Millis, coming: list[tuple[Millis, Shape]]) -> set[str]:
-        """Launch what has a place; return the agents of which nobody knows, for that, what they have free now."""
-        book = self.book
-        book.unplaced = False
-        if not len(book.queue):
-            self.refusals, self.picky = {}, {}
-            return set()
-        stuck: set[Shape] = set()
-        down, leaving = self.loop.maintenance(now)
-        self.crowd = not self.loop.policy.keep and len(book.queue) > (self.per_turn if self.crowd else CROWD)
-        limit = PLACED_PER_TURN if self.crowd else self.per_turn
-
-        def requests(stuck: set[Shape], among: Collection[Shape] | None = None) -> Iterator[Request]:
-            found = (
-                self._request(book.runs[number], shape, now)
-                for number, shape in self._order(stuck, among)
-                if not (book.aside and book.is_aside(number))
-            )
-            return _first(found, limit, book)
-
-        placement = place(
-            requests(stuck),
-            list(self.loop.held.values()),
-            stuck,
-            down=down,
-            leaving=leaving,
-            suspect=self.book.health.suspects(now),
-            holdings=book.holdings,
-            lending=self._lending(requests),
-        )
-        before = self.refusals
-        self._note_refusals(placement.refusals)
-        hold = self.loop.policy.hold
-        self.picky = {request.run: book.runs[request.run].not_before + hold for request in placement.picky[:IN_SIGHT]}
-        offers = self.loop.places() if placement.launches else {}
-        by_place: dict[Place, list[Task]] = {}
-        for where, runs in self._this_turns(placement.launches):
-            tasks = by_place[where] = []
-            accounts = Accounts(offers[where], book.policy.order)
-            for number in runs:
-                self.at_work = number
-                text = why_here(book, number, placement.choices[number], accounts, before, now)
-                tasks.append(self._launch(number, offers[where][0], now, text))
-        self.at_work = None
-        demand = Demand(self._waiting_shapes(), coming, book.unplaced)
-        seconds = self.loop.rest_filter(demand, now)
-        for where, tasks in by_place.items():
-            self.loop.use(offers[where])
-            book.effect(Launch(tuple(offers[where]), tuple(tasks), seconds))
-        return {where.agent for where in by_place}
-
-    def _request(self, run: Run, shape: Shape, now: Millis) -> Request:
-        if shape.banned:  # what it avoids it may not have at all
-            return Request(run.id, shape)
-        return Request(run.id, shape, run.avoid, self._strict(run, now))
-
-    def _order(self, stuck: set[Shape], among: Collection[Shape] | None) -> Iterator[tuple[int, Shape]]:
-        """Yield what waits: first those for which room was made."""
-        first, queue = self.preemption.first(), self.book.queue
-        for number in first:
-            shape = queue.shape_of(number)
-            if shape not in stuck and (among is None or shape in among):
-                yield number, shape
-        yield from (item for item in queue.in_order(stuck, among) if not first or item[0] not in first)
-
-    def _lending(self, requests: Callable[[set[Shape], Collection[Shape]], Iterator[Request]]) -> Lending | None:
-        book = self.book
-        if not book.policy.quotas:
-            return None
-        return Lending(
-            Gate(book.policy.quotas, book.holdings),
-            requests,
-            lambda placed: [shape for shape in book.queue.shapes if book.queue.waiting(shape) > placed.get(shape, 0)],
-            lambda: book.unplaced,
-        )
-
-    def _note_refusals(self, refusals: dict[Shape, Refusal]) -> None:
-        """Keep what stood in the way: the last offers say more than that there are none now."""
-        kept = {}
-        for shape, refusal in refusals.items():
-            old = self.refusals.get(shape) if refusal.cause is Cause.NO_OFFERS and not self.loop.held else None
-            kept[shape] = old if old is not None and old.cause is Cause.NO_FIT else refusal
-        self.refusals = kept
-
-    def _this_turns(self, launches: list[tuple[Request, Place]]) -> list[tuple[Place, list[int]]]:
-        """Return which runs go where now: whole places until there are enough, for what a launch leaves of its offers
-        is gone for a while. The rest is placed again in the next turn, on what is left."""
-        by_place: dict[Place, list[int]] = {}
-        for request, where in launches:
-            by_place.setdefault(where, []).append(request.run)
-        chosen, count = [], 0
-        for where, runs in by_place.items():
-            if count >= self.per_turn:
-                self.book.unplaced = True
-                break
-            if len(runs) > self.per_turn:
-                self.book.unplaced = True
-            chosen.append((where, runs[: self.per_turn]))
-            count += len(chosen[-1][1])
-        return chosen
-
-    def _launch(self, number: int, offer: Offer, now: Millis, why: str) -> Task:
-        """Store the intent to launch a run's present attempt; return the task."""
-        book = self.book
-        run = book.runs[number]
-        entry = book.owner(run)
-        assert entry is not None  # what waits has a job
-        book.queue.remove(number)
-        run = book.update_run(
-            run,
-            phase=Phase.LAUNCHING,
-            agent_id=offer.agent_id,
-            host=offer.host,
-            launched=now,
-            deadline=now + book.policy.launch_patience,
-            spots=self._spots(entry, offer),
-            placement=why,
-        )
-        self.releaser.absorb(entry, run, now)
-        if entry.job.concurrent:
-            self.releaser.settle(entry, now)
-        return build_task(entry.job, run, offer.host, book.policy.tasks)
-
-    @staticmethod
-    def _spots(entry: Entry, offer: Offer) -> tuple[tuple[str, str], ...]:
-        """Return the values of an agent's attributes that matter to where the job's other runs may go."""
-        if not entry.shape.among:
-            return ()
-        names = dict.fromkeys(one.attribute for one in relative(entry.job.constraints))
-        return tuple((name, spot(name, offer.attributes, offer.host, offer.agent_id)) for name in names)
 
     # --- for readers
 
@@ -498,7 +312,7 @@ class Engine:
 
     def why(self, number: int) -> Waiting | None:
         """Say why a run does not run, None when it does or has ended. Safe to call from any thread."""
-        return why(self.book, self, number)
+        return why(self.book, self.rounds, number, driver_ready=self.driver_ready)
 
 
 def valid_counters(meta: Mapping[str, Any]) -> dict[str, int]:
@@ -508,12 +322,3 @@ def valid_counters(meta: Mapping[str, Any]) -> dict[str, int]:
         return {}
     right = all(type(value) is int and 0 <= value < LARGEST_COUNTER for value in counters.values())
     return counters if right and {"run", "record", "job", "id_floor"} <= counters.keys() else {}
-
-
-def _first(requests: Iterator[Request], limit: int, book: Book) -> Iterator[Request]:
-    """Yield at most `limit` requests; note on the book that the rest must be looked at again."""
-    for count, request in enumerate(requests, 1):
-        yield request
-        if count >= limit:
-            book.unplaced = True
-            return

@@ -16,7 +16,8 @@ from chronos_py.model.immediate import Immediate
 from chronos_py.model.job import JobState, Pair
 from chronos_py.model.messages import StopImmediate, Stopped, SubmitImmediate
 from chronos_py.model.run import Run, Trigger
-from chronos_py.scheduler.book import Book, Entry
+from chronos_py.scheduler.book import Book
+from chronos_py.scheduler.entry import Entry
 from chronos_py.scheduler.lifecycle import Lifecycle
 from chronos_py.scheduler.release import Releaser
 
@@ -129,7 +130,7 @@ class ImmediateJobs:
             self.lifecycle.stop(run, "deleted", now)
             self.book.disown(run)
         else:
-            self.lifecycle.record_skipped(run, now, "deleted")
+            self.lifecycle.ends.record_skipped(run, now, "deleted")
             self.book.drop_run(run)
 
     # --- retention

@@ -6,7 +6,7 @@ With `keep` (a cluster that is ours alone) offers are simply held. Otherwise, af
   cover twice what it needs, each of its shapes fits somewhere and each task could have a place of its own, or nothing
   would be left to balance; the rest is declined at once;
 * a retry that wants another agent than those on which it failed has one held for it, and asks for others if it must;
-  until it has waited for `hold`, no avoided one is used (`engine` sees to that);
+  until it has waited for `hold`, no avoided one is used (`rounds` sees to that);
 * no offer is held longer than `hold`;
 * while nothing waits and nothing is near, all are declined, and offers suppressed once nothing is to come soon;
 * work that fits on nothing that is held asks for offers (revive): once for each shape, and again when an offer that
@@ -29,9 +29,9 @@ from chronos_py.clock import Millis
 from chronos_py.model.messages import Decline, Revive, Suppress
 from chronos_py.model.offer import InverseOffer, Offer, Outage
 from chronos_py.model.resources import Resources
+from chronos_py.scheduler.board import Place, place_of
 from chronos_py.scheduler.constraints import first_unmet, relative, spot, suits
 from chronos_py.scheduler.holdings import Holdings
-from chronos_py.scheduler.placement import Place, place_of
 from chronos_py.scheduler.queue import Shape
 
 BURST = 5

@@ -22,10 +22,10 @@ from chronos_py.clock import Millis
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import PREEMPTED, Run
 from chronos_py.model.view import Cause
+from chronos_py.scheduler.board import KINDS, Refusal
 from chronos_py.scheduler.book import Book
 from chronos_py.scheduler.constraints import first_unmet, relative, spot, suits
 from chronos_py.scheduler.offers import OfferLoop
-from chronos_py.scheduler.placement import KINDS, Refusal
 from chronos_py.scheduler.queue import Shape
 
 PATIENCE: Millis = 10_000  # for the offer of what has become free

@@ -18,8 +18,9 @@ from chronos_py.model.notice import exhausted_body, own_body
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Outcome, Phase, Run, Trigger
 from chronos_py.scheduler import dependencies
-from chronos_py.scheduler.book import Book, Entry, run_wake
+from chronos_py.scheduler.book import Book, run_wake
 from chronos_py.scheduler.constraints import relative
+from chronos_py.scheduler.entry import Entry
 from chronos_py.scheduler.period import parse_period
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.quotas import quotas_of

@@ -16,7 +16,8 @@ from chronos_py.clock import Millis
 from chronos_py.model.history import RunRecord
 from chronos_py.model.job import Job
 from chronos_py.model.run import Outcome, Phase, Run, TaskId, Trigger
-from chronos_py.scheduler.book import Book, Entry
+from chronos_py.scheduler.book import Book
+from chronos_py.scheduler.entry import Entry
 
 HOLD: Millis = 10_000
 

@@ -16,23 +16,22 @@ from chronos_py.clock import Millis
 from chronos_py.model.history import RunRecord
 from chronos_py.model.run import Outcome, Phase, Run
 from chronos_py.model.view import Cause, EndCause, Waiting
+from chronos_py.scheduler.board import Refusal
 from chronos_py.scheduler.book import Book
 from chronos_py.scheduler.holdings import Use
-from chronos_py.scheduler.placement import Refusal
 from chronos_py.scheduler.preemption import Preemption
 from chronos_py.scheduler.queue import Shape
 
 
 class Placing(Protocol):
-    """What the engine keeps of placement."""
+    """What is kept of the last rounds of placement."""
 
     refusals: dict[Shape, Refusal]
     picky: dict[int, Millis]
     preemption: Preemption
-    driver_ready: bool
 
 
-def why(book: Book, placing: Placing, number: int) -> Waiting | None:
+def why(book: Book, placing: Placing, number: int, *, driver_ready: bool) -> Waiting | None:
     """Say why a run does not run, None when it does or has ended."""
     run = book.runs.get(number)
     if run is None:
@@ -46,7 +45,7 @@ def why(book: Book, placing: Placing, number: int) -> Waiting | None:
         return Waiting(Cause.RETRY_DELAY, "waits for the retry's delay to pass", {"notBefore": run.not_before})
     if run.phase is Phase.REPORTING:
         return Waiting(Cause.RESULT_AWAITED, "its task has ended; the program has yet to report the result")
-    waiting = _queued(book, placing, number)
+    waiting = _queued(book, placing, number, driver_ready)
     return _with_history(run, _with_claim(placing, number, waiting)) if waiting else None
 
 
@@ -62,14 +61,14 @@ def _on_agent(run: Run) -> Waiting | None:
     return Waiting(Cause.LAUNCHING, "has been launched; no word of its start yet", detail)
 
 
-def _queued(book: Book, placing: Placing, number: int) -> Waiting | None:
+def _queued(book: Book, placing: Placing, number: int, driver_ready: bool) -> Waiting | None:
     if book.is_aside(number):
         return Waiting(Cause.SET_ASIDE, "could not be handled; changing its job lets it be tried again")
     try:
         shape = book.queue.shape_of(number)
     except KeyError:
         return Waiting(Cause.JOB_RUNNING, "waits until the job's present run has ended")
-    if not placing.driver_ready:
+    if not driver_ready:
         return Waiting(Cause.DRIVER_DOWN, "the cluster cannot be reached")
     until = placing.picky.get(number)
     if until is not None:

@@ -11,9 +11,9 @@ from chronos_py.errors import ChronosError, InvalidInput, MissingParents
 from chronos_py.model.job import Counters, Job, JobState
 from chronos_py.model.messages import ChangeJob, DeleteJob, SubmitJob
 from chronos_py.model.run import Run
-from chronos_py.scheduler.book import Policy
 from chronos_py.scheduler.engine import Engine
 from chronos_py.scheduler.offers import OfferPolicy
+from chronos_py.scheduler.policy import Policy
 from chronos_py.simulation.agents import Move, VirtualAgent
 from chronos_py.simulation.chance import Chance
 from chronos_py.simulation.figures import Figures

@@ -8,9 +8,10 @@ from chronos_py.clock import Millis
 from chronos_py.errors import InvalidInput
 from chronos_py.model.job import Job, JobState
 from chronos_py.model.run import Run
-from chronos_py.scheduler.book import Book, Policy
+from chronos_py.scheduler.book import Book
 from chronos_py.scheduler.engine import Engine
 from chronos_py.scheduler.offers import OfferLoop
+from chronos_py.scheduler.policy import Policy
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.schedule import check_schedule, parse_schedule
 from chronos_py.scheduler.watchdogs import Watchdogs

@@ -48,7 +48,7 @@ from chronos_py.model.statistics import Group, StatisticsQuery, recount
 from chronos_py.model.tally import Tally
 from chronos_py.model.view import JobView, View
 from chronos_py.persistence.base import RunQuery
-from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.policy import Policy
 from chronos_py.scheduler.schedule import parse_schedule
 from tests.fakes import NEW_YEAR
 

@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from chronos_py.model.messages import Request
 from chronos_py.model.view import View
 from tests.api.backend import FakeBackend, a_client
+from tests.bench import Bench
 from tests.builders import a_job
 from tests.fakes import NEW_YEAR
-from tests.test_service import Bench
 
 
 class LateBackend(FakeBackend):

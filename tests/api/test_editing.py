@@ -151,6 +151,6 @@ def test_revisions_that_are_none(client):
 )
 def test_the_service_learns_who_asked(client, backend, monkeypatch, environ, headers, author):
     asked = []
-    monkeypatch.setattr(backend, "call", lambda request: asked.append(AUTHOR.get()))
+    monkeypatch.setattr(backend, "call", lambda request, timeout: asked.append(AUTHOR.get()))
     client.post("/v1/scheduler/iso8601", json=JOB, environ_overrides=environ, headers=headers)
     assert asked == [author]

@@ -15,15 +15,6 @@ from kazoo.exceptions import AuthFailedError, ConnectionLoss, NoNodeError
 from kazoo.protocol.states import KeeperState
 
 PATH = "/chronos/state/candidate"
-PATIENCE_S = 20.0
-
-
-def until(done: Callable[[], object], seconds: float = PATIENCE_S) -> None:
-    """Return once done() is true."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.002)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from chronos_py.election import ZooKeeperLeadership
 from chronos_py.election.zookeeper import FIRST_PAUSE_S
 from chronos_py.zookeeper import ZooKeeperAddress
 from compat_tests.servers.zookeeper import ZooKeeperEnsemble, missing
-from tests.election.scripted import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.external
 SESSION_S = 4.0

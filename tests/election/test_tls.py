@@ -15,7 +15,7 @@ from chronos_py.election import ZooKeeperLeadership
 from chronos_py.zookeeper import ZooKeeperAddress
 from compat_tests.servers.chronos import free_port
 from compat_tests.servers.zookeeper import answers, command, missing
-from tests.election.scripted import until
+from tests.waiting import until
 
 # kazoo leaves sockets of failed handshakes to the garbage collector.
 pytestmark = [

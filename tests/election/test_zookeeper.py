@@ -13,7 +13,8 @@ from kazoo.handlers import utils as kazoo_sockets
 from chronos_py.election import Leadership, ZooKeeperLeadership
 from chronos_py.election import zookeeper as module
 from chronos_py.zookeeper import ZooKeeperAddress
-from tests.election.scripted import PATH, FakeClient, FakeZooKeeper, until
+from tests.election.scripted import PATH, FakeClient, FakeZooKeeper
+from tests.waiting import until
 
 FOREIGN = "_c_00000000-0000-4000-8000-000000000000-latch-"
 

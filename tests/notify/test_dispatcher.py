@@ -19,9 +19,9 @@ from chronos_py.notify.base import Failed, Refused
 from chronos_py.notify.chat import ChatChannel
 from chronos_py.notify.dispatcher import Dispatcher
 from chronos_py.scheduler.notices import PREFIX, NoticePolicy
+from tests.bench import Bench
 from tests.builders import a_job
 from tests.notify.receivers import PATIENCE_S, WebServer
-from tests.test_service import Bench
 
 
 class Recorder:

@@ -18,6 +18,7 @@ from chronos_py.persistence.memory import MemoryHistoryStore, MemoryJobStore
 from chronos_py.persistence.outbox import HistoryReader, HistoryWriter
 from tests import strategies
 from tests.persistence.test_history_store_suite import ended, numbers, tried
+from tests.waiting import until
 
 LONG = 20.0  # seconds: only a failing test waits so long
 
@@ -85,13 +86,6 @@ def make() -> Iterator[Callable[..., Rig]]:
         rig.history.away = False
         rig.history.go.set()
         rig.writer.stop(1)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.001)
 
 
 def test_records_are_written_in_order_and_reported(make: Callable[..., Rig]) -> None:

@@ -13,13 +13,14 @@ from chronos_py.model.messages import RunJob
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Outcome, Phase, Run, TaskState, Trigger
+from chronos_py.scheduler.board import Request
 from chronos_py.scheduler.constraints import suits
 from chronos_py.scheduler.health import Health, HealthPolicy
 from chronos_py.scheduler.holdings import Holdings
-from chronos_py.scheduler.placement import Request, place
+from chronos_py.scheduler.placement import place
 from chronos_py.scheduler.queue import Shape
+from tests.bench import Bench
 from tests.builders import a_job
-from tests.test_service import Bench
 
 NEED = Resources.of(1, 10, 10)
 RACKS = ("r1", "r2", "r3")

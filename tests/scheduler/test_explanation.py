@@ -10,8 +10,9 @@ from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Run, Trigger
 from chronos_py.model.view import EndCause
+from chronos_py.scheduler.board import Request
 from chronos_py.scheduler.explanation import LONGEST, Choice, Rank, explain, read, sentence
-from chronos_py.scheduler.placement import Request, place
+from chronos_py.scheduler.placement import place
 from chronos_py.scheduler.queue import Shape
 from chronos_py.scheduler.retry import weights
 

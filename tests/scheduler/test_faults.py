@@ -10,8 +10,8 @@ from chronos_py.model.job import OnUncertain
 from chronos_py.model.messages import Kill, KillTasks, StatusUpdate
 from chronos_py.model.run import Outcome, Phase, Run, TaskState, Trigger
 from chronos_py.scheduler.retry import fault_delay, fault_of, is_hopeless, kill_pause, never_started, with_fault
+from tests.bench import Bench
 from tests.builders import a_job
-from tests.test_service import Bench
 
 A_RUN = Run(1, "a", Trigger.MANUAL, 0, 0, 0, phase=Phase.LAUNCHING)
 

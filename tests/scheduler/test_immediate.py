@@ -23,11 +23,11 @@ from chronos_py.model.messages import (
 )
 from chronos_py.model.register import Wanted, state_of
 from chronos_py.model.run import Outcome, Phase, Run, TaskState, Trigger
-from chronos_py.scheduler.book import PreemptionPolicy
+from chronos_py.scheduler.policy import PreemptionPolicy
+from tests.bench import Bench
 from tests.builders import a_job
 from tests.fakes import FakeTask
 from tests.scheduler.tight import TightBench
-from tests.test_service import Bench
 
 
 def an_immediate(name: str = "i", /, retention: float = 60, **fields: Any) -> Immediate:

@@ -14,8 +14,8 @@ from chronos_py.model.job import Constraint
 from chronos_py.model.messages import Decline, Revive, Suppress
 from chronos_py.model.offer import InverseOffer, Offer, Outage
 from chronos_py.model.resources import Resources
+from chronos_py.scheduler.board import Place
 from chronos_py.scheduler.offers import BURST, LEAVING, NOTICE, Asking, Demand, OfferLoop, OfferPolicy
-from chronos_py.scheduler.placement import Place
 from chronos_py.scheduler.queue import Shape
 
 POLICY = OfferPolicy(keep=False)

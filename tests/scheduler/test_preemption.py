@@ -15,7 +15,7 @@ from chronos_py.model.messages import ChangeJob, DeleteJob, Kill, KillRun, SetPr
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Outcome, Run, TaskState, Trigger
 from chronos_py.model.view import Cause
-from chronos_py.scheduler.book import PreemptionPolicy
+from chronos_py.scheduler.policy import PreemptionPolicy
 from chronos_py.scheduler.preemption import fewest
 from tests.scheduler.tight import TightBench
 

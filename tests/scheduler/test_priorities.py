@@ -10,8 +10,8 @@ from chronos_py.errors import UnknownRun
 from chronos_py.model.job import Counters
 from chronos_py.model.messages import ChangeJob, RunJob, SetPriority
 from chronos_py.model.resources import Resources
+from tests.bench import Bench
 from tests.builders import a_job
-from tests.test_service import Bench
 
 LATER = "R/2035-01-01T00:00:00Z/P1Y"
 

@@ -15,8 +15,9 @@ from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase
 from chronos_py.model.view import Cause
+from chronos_py.scheduler.board import Request
 from chronos_py.scheduler.holdings import Holdings, Use
-from chronos_py.scheduler.placement import Lending, Placement, Request, place
+from chronos_py.scheduler.placement import Lending, Placement, place
 from chronos_py.scheduler.queue import RunQueue, Shape
 from chronos_py.scheduler.quotas import BadQuotas, Gate, Quota, parse_quotas, quotas_of
 from tests.scheduler.tight import TightBench
@@ -212,7 +213,7 @@ def test_a_quota_that_is_used_up_gives_no_alarm_and_asks_for_no_offers():
     bench.later(minutes=5)
     bench.later(minutes=5)
     assert not any(watch["alarm"] for watch in bench.service.health()["watchdogs"].values())
-    assert bench.service._engine._placeable() == []
+    assert bench.service._engine.rounds.placeable() == []
 
 
 def test_a_job_that_changes_its_label_changes_its_quota():

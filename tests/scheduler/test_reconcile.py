@@ -10,9 +10,9 @@ from chronos_py.model.job import CatchUp
 from chronos_py.model.messages import AgentLost, DriverLost, DriverReady, Kill, Reconcile, StatusUpdate, SubmitJob
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, Run, Task, TaskState, Trigger
+from tests.bench import Bench
 from tests.builders import a_job
 from tests.fakes import NEW_YEAR, FakeTask
-from tests.test_service import Bench
 
 HOUR = 3_600_000
 

@@ -18,11 +18,11 @@ from chronos_py.model.messages import (
 from chronos_py.model.offer import InverseOffer, Offer, Outage
 from chronos_py.model.resources import Resources
 from chronos_py.model.run import TaskState
-from chronos_py.scheduler.book import Policy
 from chronos_py.scheduler.offers import OfferPolicy
+from chronos_py.scheduler.policy import Policy
+from tests.bench import Bench
 from tests.builders import a_job
 from tests.fakes import NEW_YEAR, FakeDriver
-from tests.test_service import Bench
 
 
 class Quiet(FakeDriver):

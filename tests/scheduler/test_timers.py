@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronos_py.persistence import codec
-from chronos_py.scheduler.book import Timers
+from chronos_py.scheduler.timers import Timers
 
 times = st.lists(st.integers(0, 30), max_size=40)
 

@@ -9,12 +9,13 @@ import pytest
 from chronos_py.clock import Millis
 from chronos_py.model.messages import DriverLost, DriverReady, Resubscribe, Revive, SubmitJob
 from chronos_py.model.run import Phase
-from chronos_py.scheduler import engine as engine_module
-from chronos_py.scheduler.book import Entry
+from chronos_py.scheduler import rounds
+from chronos_py.scheduler.entry import Entry
 from chronos_py.scheduler.release import Releaser
+from chronos_py.scheduler.rounds import Rounds
 from chronos_py.scheduler.tasks import build_task
+from tests.bench import Bench
 from tests.builders import a_job
-from tests.test_service import Bench
 
 
 def alarms(bench: Bench) -> dict[str, str]:
@@ -78,7 +79,7 @@ def test_a_run_that_fits_and_is_not_launched_gives_alarm(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench = Bench()
-    monkeypatch.setattr(engine_module.Engine, "_place", lambda self, now, coming: None)
+    monkeypatch.setattr(Rounds, "place", lambda self, loop, now, coming: None)
     bench.add(a_job(schedule="R1//P"))
     for _ in range(30):
         bench.later(seconds=1)
@@ -139,7 +140,7 @@ def test_a_run_that_cannot_be_launched_is_set_aside(monkeypatch: pytest.MonkeyPa
             raise ValueError("no task")
         return build(job, *more)
 
-    monkeypatch.setattr(engine_module, "build_task", build_or_fail)
+    monkeypatch.setattr(rounds, "build_task", build_or_fail)
     bench.add(a_job("bad", schedule="R1//P"), a_job("good", schedule="R1//P"))
     assert bench.launched("good") and not bench.launched("bad")
     number, run = next((n, run) for n, run in bench.service.view.runs.items() if run.job == "bad")
@@ -154,6 +155,6 @@ def test_a_run_that_cannot_be_launched_is_set_aside(monkeypatch: pytest.MonkeyPa
 
 def test_a_mistake_that_is_nobodys_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench()
-    monkeypatch.setattr(engine_module.Engine, "_place", lambda self, now, coming: 1 / 0)
+    monkeypatch.setattr(Rounds, "place", lambda self, loop, now, coming: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         bench.add(a_job(schedule="R1//P"))

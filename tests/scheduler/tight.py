@@ -13,9 +13,9 @@ from chronos_py.model.resources import Resources
 from chronos_py.model.run import Phase, TaskState
 from chronos_py.model.view import Waiting
 from chronos_py.scheduler.lifecycle import ENDS
+from tests.bench import Bench
 from tests.builders import a_job
 from tests.fakes import FakeDriver, FakeTask
-from tests.test_service import Bench
 
 LATER = "R/2035-01-01T00:00:00Z/P1Y"
 

@@ -8,7 +8,7 @@ from chronos_py.errors import InvalidInput, MissingParents, Overloaded
 from chronos_py.model.job import Counters, Job
 from chronos_py.planner.process import PlanLimits, Planner
 from chronos_py.planner.worker import Work, answer
-from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.policy import Policy
 from chronos_py.simulation.agents import Move, several
 from chronos_py.simulation.chance import Chance
 from chronos_py.simulation.plan import Changes, Question, Situation, plan

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chronos_py.model.job import Job
 from chronos_py.model.resources import Resources
-from chronos_py.scheduler.book import Policy, PreemptionPolicy
+from chronos_py.scheduler.policy import Policy, PreemptionPolicy
 from chronos_py.simulation.agents import Move, VirtualAgent, outages, several
 from chronos_py.simulation.chance import Chance
 from chronos_py.simulation.figures import Figures

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from chronos_py.clock import Millis
 from chronos_py.model.job import Job
-from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.policy import Policy
 from chronos_py.simulation.agents import Move, VirtualAgent, several
 from chronos_py.simulation.chance import Chance
 from chronos_py.simulation.journal import Journal

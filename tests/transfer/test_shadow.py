@@ -14,7 +14,7 @@ from chronos_py.cli import main
 from chronos_py.clock import Millis
 from chronos_py.transfer.shadow import Shadow, Sighting
 from compat_tests.servers.old_chronos import OldChronos, Version
-from tests.election.scripted import until
+from tests.waiting import until
 
 MINUTE = 60_000
 NOON: Millis = 1_767_268_800_000  # 2026-01-01T12:00:00Z

@@ -4,7 +4,7 @@ away is waited for; a leader that was deposed is not heard."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ from chronos_py.model.messages import (
 from chronos_py.model.offer import Offer
 from chronos_py.model.resources import Resources
 from tests.drivers.group.rig import KEY, Machine, Register
-from tests.drivers.rig import Listener, a_task, ends_soon
+from tests.drivers.rig import Listener, a_task
+from tests.waiting import until
 
 
 class Leader:
@@ -66,7 +67,7 @@ class Leader:
         """Start a task that ends only when it is told to; return its id once it is at work."""
         task_id = self.launch(machine, "echo at work; exec sleep 600")
         self.listener.running(task_id)
-        wait_until(lambda: self.driver.output(task_id, "stdout", 0, 100, machine.agent_id).size > 0)
+        until(lambda: self.driver.output(task_id, "stdout", 0, 100, machine.agent_id).size > 0)
         return task_id
 
     def settle(self, task_id: str) -> StatusUpdate:
@@ -76,7 +77,7 @@ class Leader:
 
     def away(self, machine: Machine) -> None:
         """End a machine that the leader has reached before."""
-        wait_until(lambda: self.driver.status().detail["nodes"][machine.agent_id]["live"])
+        until(lambda: self.driver.status().detail["nodes"][machine.agent_id]["live"])
         machine.end()
         self.listener.wait(lambda e: e == AgentLost(machine.agent_id))
 
@@ -87,10 +88,6 @@ def leader(tmp_path: Path) -> Iterator[Leader]:
     yield leader
     for machine in leader.machines:
         machine.end()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    assert ends_soon(lambda: not condition())
 
 
 def test_tasks_run_where_their_offers_are(leader: Leader):
@@ -272,7 +269,7 @@ def test_a_leader_that_fetches_nothing_loses_its_session(leader: Leader, monkeyp
             return True
         return False
 
-    wait_until(refused)
+    until(refused)
 
 
 # --- strangers
@@ -346,6 +343,6 @@ def test_a_driver_that_was_stopped_tells_nothing(leader: Leader):
     leader.driver.perform(Revive())
     leader.driver.perform(Reconcile((("ct:1:0:x:", leader.second.agent_id),)))
     leader.second.driver.node.local.perform(Revive())
-    wait_until(lambda: threading.active_count() <= before)
+    until(lambda: threading.active_count() <= before)
     while not leader.listener.events.empty():
         assert not isinstance(leader.listener.events.get(), AgentLost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,17 +12,13 @@ from kazoo.exceptions import NoAuthError
 from chronos_py.drivers.group.members import Member, Members, newest, read_member
 from chronos_py.zookeeper import ZooKeeperAddress
 from compat_tests.servers.zookeeper import ZooKeeperEnsemble, missing
-from tests.drivers.rig import ends_soon
+from tests.waiting import until
 
 SESSION_S = 4.0
 
 
 def a_member(name: str) -> Member:
     return Member(name, f"{name}:4400", uuid.uuid4().hex)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    assert ends_soon(lambda: not condition())
 
 
 def test_the_newest_entry_of_an_agent_counts():

@@ -18,6 +18,7 @@ from chronos_py.model.messages import Request, RunJob, SubmitJob
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from chronos_py.persistence.zookeeper.entry import Entry, encode_entry
 from chronos_py.service import Service
+from tests.bench import TurnByTurn
 from tests.fakes import FakeClock, FakeDriver, FakeOutbox
 from tests.persistence.faults import Meddler
 from tests.persistence.zookeeper.faults import MeddledClient
@@ -26,7 +27,7 @@ from tests.persistence.zookeeper.nodes import document
 pytestmark = pytest.mark.external
 
 
-class Node:
+class Node(TurnByTurn):
     def __init__(self, client: KazooClient, root: str) -> None:
         self.clock = FakeClock()
         self.driver = FakeDriver(now=self.clock.now)
@@ -44,11 +45,6 @@ class Node:
     def lead(self) -> None:
         self.service._take_over()
         self.turn()
-
-    def turn(self) -> None:
-        self.service.step()
-        while len(self.service._inbox):
-            self.service.step()
 
     def ask(self, request: Request) -> Any:
         answer: Future[Any] = Future()

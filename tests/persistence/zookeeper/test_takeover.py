@@ -18,7 +18,7 @@ from chronos_py.model.messages import ChangeJob, StatusUpdate, SubmitJob
 from chronos_py.model.run import Outcome, Phase, TaskState, Trigger
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore
 from chronos_py.persistence.zookeeper.keeper import Keeper
-from chronos_py.scheduler.book import Policy
+from chronos_py.scheduler.policy import Policy
 from chronos_py.scheduler.takeover import HOLD
 from chronos_py.service import Service
 from compat_tests.servers.chronos_state import (
@@ -32,6 +32,7 @@ from compat_tests.servers.chronos_state import (
     read,
     tree,
 )
+from tests.bench import TurnByTurn
 from tests.builders import a_job
 from tests.fakes import NEW_YEAR, FakeClock, FakeDriver, FakeOutbox, FakeTask
 
@@ -42,7 +43,7 @@ RAN = ("schedule", "successCount", "errorCount", "errorsSinceLastSuccess", "last
 LATER = iso_utc(NEW_YEAR + 10 * DAY)
 
 
-class Place:
+class Place(TurnByTurn):
     """A path of ZooKeeper with what a Chronos left there, and our servers that take it over, one after another."""
 
     def __init__(self, hosts: str) -> None:
@@ -73,11 +74,6 @@ class Place:
         self.service._take_over()
         self.turn()
         return self.service
-
-    def turn(self) -> None:
-        self.service.step()
-        while len(self.service._inbox):
-            self.service.step()
 
     def after(self, millis: int) -> None:
         self.clock.advance(millis=millis)
@@ -217,7 +213,7 @@ def test_every_later_leader_keeps_the_form(place: Place, monkeypatch: pytest.Mon
 def test_a_job_that_its_owner_changes_gets_a_document_of_ours_that_loses_nothing(place: Place):
     place.plant(Tree({"a": scheduled("2.4", "a", successCount=7, **{"async": True}).replace("{", '{"x":{"y":1},', 1)}))
     place.boot()
-    ask(place, ChangeJob("a", lambda job, state: (replace(job, command="false"), counters_of(state))))
+    place.ask(ChangeJob("a", lambda job, state: (replace(job, command="false"), counters_of(state))))
     value = json.loads(read(place.client, place.path)["J_a"])
     assert (value["command"], value["epsilon"], value["async"], value["x"]) == ("false", "PT60S", True, {"y": 1})
     assert (value["successCount"], value["schedule"]) == (7, f"R/{LATER}/P1D")
@@ -229,17 +225,6 @@ def counters_of(state: Any) -> Any:
     from chronos_py.model.job import Counters
 
     return Counters(**{field.name: getattr(state, field.name) for field in fields(Counters)})
-
-
-def ask(place: Place, request: Any) -> Any:
-    from concurrent.futures import Future
-
-    from chronos_py.inbox import Posted
-
-    answer: Future[Any] = Future()
-    place.service._inbox.put(Posted(request, answer))
-    place.turn()
-    return answer.result(0)
 
 
 FIRST_VERSION = {
@@ -318,7 +303,7 @@ def test_a_bad_node_is_kept_aside_before_a_new_job_of_its_name_replaces_it(place
     place.plant(Tree({}))
     place.write("J_bad", b"hello")
     place.boot()
-    ask(place, SubmitJob(a_job("bad", schedule=f"R/{LATER}/P1D")))
+    place.ask(SubmitJob(a_job("bad", schedule=f"R/{LATER}/P1D")))
     assert json.loads(read(place.client, place.path)["J_bad"])["name"] == "bad"
     (aside,) = place.client.get_children(f"{place.path}/x/quarantine")
     assert place.client.get(f"{place.path}/x/quarantine/{aside}")[0].endswith(b"hello")
