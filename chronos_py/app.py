@@ -65,6 +65,7 @@ log = structlog.get_logger(__name__)
 LOCK_PATIENCE_S = 10.0  # a server that was killed a moment ago may still hold the store
 LOAD_PATIENCE_S = 30.0
 PRUNE_EVERY_S = 600.0
+WARM_EVERY_S = 3.0  # a connection that was given up is made again
 
 
 @dataclass(slots=True)
@@ -228,8 +229,11 @@ def leadership_of(settings: Settings, address: str) -> Leadership:
     )
 
 
-def job_store(settings: Settings, policy: Policy, defaults: JobDefaults) -> SqliteJobStore | ZooKeeperJobStore:
-    """Return where jobs and runs are kept. Raises StoreUnavailable when another server has the file."""
+def job_store(
+    settings: Settings, policy: Policy, defaults: JobDefaults, lease: Callable[[], float]
+) -> SqliteJobStore | ZooKeeperJobStore:
+    """Return where jobs and runs are kept; see Leadership for `lease`. Raises StoreUnavailable when another server has
+    the file."""
     zookeeper = settings.zookeeper
     if zookeeper is None:
         _keep_to_ourselves(settings.folder / "state.sqlite")
@@ -242,6 +246,7 @@ def job_store(settings: Settings, policy: Policy, defaults: JobDefaults) -> Sqli
         schedule_text=schedule_text(policy.default_zone),
         defaults=defaults,
         make_client=lambda *_, **__: zookeeper.client(),  # of the same servers, credentials and certificates
+        lease=lease,
     )
 
 
@@ -273,7 +278,8 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     folder.mkdir(parents=True, exist_ok=True)
     _keep_to_ourselves(folder / "history.sqlite")
     metrics, policy, defaults = Metrics(), policy_of(settings), defaults_of(settings)
-    store = job_store(settings, policy, defaults)
+    leadership = leadership_of(settings, address)
+    store = job_store(settings, policy, defaults, leadership.lease)
     history = SqlHistoryStore(settings.history_url or f"sqlite:///{folder / 'history.sqlite'}")
 
     def written(up_to: int) -> None:
@@ -296,7 +302,7 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     service = Service(
         store=store,
         driver=driver,
-        leadership=leadership_of(settings, address),
+        leadership=leadership,
         outbox=CountingOutbox(writer, metrics),
         history=HistoryReader(history, writer),
         clock=SystemClock(),
@@ -379,6 +385,8 @@ def build(settings: Settings, port: int, stopping: threading.Event | None = None
     if settings.zookeeper is not None:
         leaver.start()  # others need not wait for clients that keep this node up
     _until_loaded(service)
+    if isinstance(store, ZooKeeperJobStore):
+        threading.Thread(target=_keep_warm, args=(stopping, store, service), name="warm", daemon=True).start()
     housekeeper.start()
     watch.start(stopping)
     return Server(service, wsgi, stop)
@@ -412,6 +420,18 @@ def _until_loaded(service: Service) -> None:
     deadline = time.monotonic() + LOAD_PATIENCE_S
     while not service.view.loaded and service.health()["problem"] in ("", "starting") and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def _keep_warm(stopping: threading.Event, store: ZooKeeperJobStore, service: Service) -> None:
+    """Have a follower's store ready for the election."""
+    while not stopping.wait(WARM_EVERY_S):
+        try:
+            if service.standing().role != "leader":
+                store.warm_up()
+        except StoreUnavailable as error:
+            log.warning("the store cannot be reached", reason=str(error))
+        except Exception:
+            log.exception("the store could not be warmed up")
 
 
 def _patiently(open_store: Callable[[], SqliteJobStore]) -> SqliteJobStore:

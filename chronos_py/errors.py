@@ -157,6 +157,14 @@ class StaleLeader(StoreUnavailable):
     """A newer leader has written to the store: this node's commit was refused."""
 
 
+class UnknownOutcome(StoreUnavailable):
+    """The durable store did not answer a write: the request may have been carried out."""
+
+
+class StaleAndUnknown(StaleLeader, UnknownOutcome):
+    """A newer leader has written, and whether this node's commit came before that is not known."""
+
+
 class NotLeader(Unavailable):
     """This node is not the leader and may not write."""
 

@@ -88,15 +88,15 @@ class Front:
     def call(self, request: Request, timeout: float = 30.0) -> Any:
         """Hand in a request and return its answer once that is durable. Raises ChronosError; nothing changed then,
         except after a time-out, when the request may still be carried out."""
-        if not self._leading:
-            raise NotLeader(f"this node does not lead: {self._problem}")
+        if not self.leading():  # though the turn under way may not have noticed yet
+            raise NotLeader(f"this node does not lead: {self._problem or 'it has just lost the leadership'}")
         reply: Future[Any] = Future()
         self._inbox.put(Posted(request, reply, AUTHOR.get()))
         try:
             return reply.result(timeout)
         except TimeoutError:
             reply.cancel()
-            raise Overloaded(f"no answer within {timeout:g} s") from None
+            raise Overloaded(f"no answer within {timeout:g} s; the request may still be carried out") from None
 
     def now(self) -> Millis:
         return self._clock.now()

@@ -111,6 +111,7 @@ class Service(Front):
         self._inbox.poke()
         if self._thread is not None:
             self._thread.join(min(timeout, HAND_OVER_S))  # a turn that takes longer is the store's to refuse
+        self._mandate = 0  # what such a turn would still set in motion is the next leader's
         self._leadership.stop()
         if self._thread is not None:
             self._thread.join(timeout)

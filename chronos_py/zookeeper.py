@@ -14,6 +14,8 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
+SHORTEST_CONNECT_S = 0.5  # for one server to take a connection
+
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 
 
@@ -74,14 +76,25 @@ class ZooKeeperAddress:
         Credentials go out on each new connection before anything else does.
         """
         from kazoo.client import KazooClient  # not needed, and not loaded, without ZooKeeper
+        from kazoo.handlers.threading import SequentialThreadingHandler
         from kazoo.retry import KazooRetry
+
+        longest = max(SHORTEST_CONNECT_S, self.timeout / len(self.hosts.split(",")))
+
+        class Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has no types
+            """kazoo gives each server the whole session to take a connection: with one machine dead, the session would
+            be over before the next one is tried."""
+
+            def create_connection(self, *args: Any, **options: Any) -> Any:
+                return super().create_connection(*args, **options | {"timeout": min(options["timeout"], longest)})
 
         options: dict[str, Any] = {"connection_retry": KazooRetry(max_tries=-1, delay=0.1, max_delay=1.0)}
         if self.tls:
             options |= {"use_ssl": True, "verify_certs": True, "check_hostname": True, "ca": self.ca_file or None}
             options |= {"certfile": self.cert_file or None, "keyfile": self.key_file or None}
         auth = [("digest", self.auth)] if self.auth else None
-        return KazooClient(self.hosts, timeout=self.timeout, auth_data=auth, read_only=False, **options)
+        options |= {"handler": Handler(), "auth_data": auth, "read_only": False}
+        return KazooClient(self.hosts, timeout=self.timeout, **options)
 
     def acl(self, *, secret: bool = False) -> list[Any]:
         """Return what new nodes get: all to those with our credentials, reading to everybody unless it is a secret;

@@ -10,10 +10,13 @@ import os
 import statistics
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import requests
+
 from compat_tests.due_work import DueWork, now_ms
-from compat_tests.honest_client import HonestClient
+from compat_tests.honest_client import FAR, HonestClient
 from compat_tests.mortal import MortalServer, until
 from compat_tests.trio import SESSION_MS, Trio
 
@@ -136,20 +139,32 @@ def zookeeper_servers_are_killed(trio: Trio) -> None:
 
 def a_leader_is_cut_off(trio: Trio) -> None:
     """From ZooKeeper only: it steps down before another one leads, and follows when the way is free again."""
-    with under_load(trio, "cut") as work:
+    with under_load(trio, "cut") as work, ThreadPoolExecutor(1) as pool:
         leader, at = trio.leader(), now_ms()
         trio.gate(leader).shut()
         try:
+            asked = pool.submit(_ask_who_is_cut_off, leader)
             until(lambda: not _leads(leader), "it steps down")
             assert not any(map(_leads, trio.others(leader))), "two lead at a time"
             took = work.wait_for_start(at + 4000)
             trio.leader(*trio.others(leader))
             assert not _leads(leader)
+            waited, answer = asked.result(60)
         finally:
             trio.gate(leader).open()
         until(lambda: leader.health().get("election", {}).get("role") == "follower", "it follows")
         recover(trio, work, at)
-    print(f"first run after a leader was cut off: {took + 4000} ms")
+    print(f"first run after a leader was cut off: {took + 4000} ms; it answered after {waited:.1f} s")
+    assert answer.status_code == (502 if "not known" in answer.text else 503), answer.text
+    assert waited < (SESSION_MS / 1000 + 1) * share(), (waited, share())
+
+
+def _ask_who_is_cut_off(leader: MortalServer) -> tuple[float, requests.Response]:
+    """Return how many seconds it took to say that it cannot tell whether a job was made, and the answer."""
+    began = time.monotonic()
+    job = {"name": "asked-of-who-is-cut-off", "command": "true", "schedule": FAR}
+    answer = requests.post(f"{leader.url}/v1/scheduler/iso8601", json=job, timeout=50)
+    return time.monotonic() - began, answer
 
 
 def _leads(node: MortalServer) -> bool:

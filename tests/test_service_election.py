@@ -49,6 +49,9 @@ class Election:
     def is_leader(self) -> bool:
         return self.standing_.role == "leader"
 
+    def lease(self) -> float:
+        return 4.0
+
     def standing(self) -> Standing:
         return self.standing_
 
@@ -257,9 +260,10 @@ def test_the_turn_under_way_ends_before_others_may_lead(rig: Rig, monkeypatch: p
     ended: list[float] = []
 
     def slow(changes: Any) -> None:
-        entered.set()
-        assert rig.service._stopping.wait(20)
-        ended.append(time.monotonic())
+        if any(change.kind == "job" for change in changes):  # else it is what the driver said when it began
+            entered.set()
+            assert rig.service._stopping.wait(20)
+            ended.append(time.monotonic())
 
     rig.store.before = slow
     caller = threading.Thread(target=submit, args=(rig,))
@@ -281,6 +285,8 @@ def test_a_turn_that_does_not_end_holds_nobody_up(rig: Rig, monkeypatch: pytest.
         rig.election.stopped_at = time.monotonic()
 
     def slow(changes: Any) -> None:
+        if not any(change.kind == "job" for change in changes):
+            return
         entered.set()
         assert stopped.wait(20)  # until the leadership was given up
 
@@ -292,3 +298,47 @@ def test_a_turn_that_does_not_end_holds_nobody_up(rig: Rig, monkeypatch: pytest.
     rig.service.stop()
     caller.join(20)
     assert stopped.is_set()
+
+
+def test_what_is_stored_while_others_may_lead_already_is_theirs_to_launch(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("chronos_py.service.HAND_OVER_S", 0.05)
+    rig.lead()
+    submit(rig)
+    entered, stopped = threading.Event(), threading.Event()
+
+    def slow(changes: Any) -> None:
+        if any(change.kind == "run" and change.value.phase is Phase.LAUNCHING for change in changes):
+            entered.set()
+            assert stopped.wait(20)
+
+    monkeypatch.setattr(rig.election, "stop", stopped.set)
+    rig.store.before = slow
+    caller = threading.Thread(target=rig.service.call, args=(RunJob("a"), 20))
+    caller.start()
+    assert entered.wait(20)
+    rig.service.stop()
+    caller.join(20)
+    assert not rig.driver.launched
+
+
+def test_who_has_lost_says_so_though_a_turn_is_under_way(rig: Rig):
+    """What came too late for that turn is certainly not carried out."""
+    rig.lead()
+    entered, asked = threading.Event(), threading.Event()
+
+    def slow(changes: Any) -> None:
+        if any(change.kind == "job" for change in changes):
+            entered.set()
+            assert asked.wait(20)
+
+    rig.store.before = slow
+    caller = threading.Thread(target=submit, args=(rig,))
+    caller.start()
+    assert entered.wait(20)
+    rig.election.depose()
+    try:
+        with pytest.raises(NotLeader, match="lost the leadership"):
+            submit(rig, "b")
+    finally:
+        asked.set()
+        caller.join(20)

@@ -31,6 +31,7 @@ from chronos_py.errors import (
     NoParents,
     Unavailable,
     UnknownJob,
+    UnknownOutcome,
     UnknownRevision,
     UnknownRun,
     UnknownTask,
@@ -98,7 +99,7 @@ def verdict(error: ChronosError, line: Line, view: str) -> Verdict:
             return Verdict(403, "text", str(error), plain=True, required=False)
         case BodyTooLarge():
             return Verdict(413, "text", str(error), plain=True, required=False)
-        case BadGateway():
+        case BadGateway() | UnknownOutcome():
             return Verdict(502, "text", str(error), plain=True, required=False)
         case Unavailable():
             return Verdict(503, "text", str(error), plain=True, required=False)
@@ -150,6 +151,7 @@ _CODES: tuple[tuple[type[ChronosError], int, str], ...] = (
     (DependencyCycle, 409, "dependency_cycle"),
     (BodyTooLarge, 413, "too_large"),
     (BadGateway, 502, "bad_gateway"),
+    (UnknownOutcome, 502, "unknown_outcome"),
     (Unavailable, 503, "unavailable"),
     (ChronosError, 400, "refused"),
 )

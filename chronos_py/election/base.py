@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -65,6 +66,10 @@ class Leadership(Protocol):
     def is_leader(self) -> bool:
         """Tell whether this node leads, and no other can have been elected meanwhile. Never waits."""
 
+    def lease(self) -> float:
+        """Return for how many seconds from now no other node can be elected, though we may not lead any more; 0: one
+        may have been. Never waits."""
+
     def standing(self) -> Standing:
         """Return all of it at one instant. Never waits."""
 
@@ -93,6 +98,9 @@ class SoleLeader:
 
     def is_leader(self) -> bool:
         return self._leads
+
+    def lease(self) -> float:
+        return math.inf
 
     def standing(self) -> Standing:
         return Standing(self._address, self._address, "leader" if self._leads else "none", self._since, "none")

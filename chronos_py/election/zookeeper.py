@@ -27,7 +27,8 @@ from chronos_py.zookeeper import end_session
 
 log = structlog.get_logger(__name__)
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # after something went wrong
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0  # after something went wrong with a client as a whole
+LONGEST_REST_S = 1.0  # after a question without an answer: nobody may be leading
 LOOK_AGAIN_S = 30.0  # even when no watch says so: what was missed is found within this time
 MOMENT_S = 1.0  # from stepping down to standing again: others had their chance
 HAND_OVER_S = 2.0  # for deleting our node at the end; then the session's end does it
@@ -92,6 +93,9 @@ class ZooKeeperLeadership:
         """See Leadership. A process that was frozen does not believe itself, until it has asked ZooKeeper."""
         return self._standing.role == "leader" and self._monotonic() < self._lease
 
+    def lease(self) -> float:
+        return max(0.0, self._lease - self._monotonic())
+
     def standing(self) -> Standing:
         return self._standing
 
@@ -132,6 +136,7 @@ class ZooKeeperLeadership:
                 self._change(session=session)
                 self._step_down(f"the connection to ZooKeeper is {session}")
                 if lost:
+                    self._lease = 0.0
                     self._change(leader="", node="")
         self._wake.set()
 
@@ -206,7 +211,8 @@ class ZooKeeperLeadership:
                     log.error("ZooKeeper does not let us stand for election: see --zk_auth", path=self._path)
                 else:
                     log.warning("ZooKeeper could not be asked about the election", reason=repr(error))
-                self._rest()
+                self._wake.wait(min(self._pause, LONGEST_REST_S))  # not when the connection has news
+                self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
                 continue
             self._wake.wait(wait)
 
@@ -322,6 +328,7 @@ class ZooKeeperLeadership:
             if self._drops != drops or self._stopping.is_set():
                 return 0.0
             if self._standing.role == "leader":
+                self._lease = 0.0
                 self._step_down("another node leads")
             name = own.name if own is not None else ""
             role: Role = "follower" if own is not None else "none"
@@ -331,6 +338,7 @@ class ZooKeeperLeadership:
     def _lose(self, reason: str) -> None:
         with self._lock:
             if self._standing.role == "leader":
+                self._lease = 0.0
                 self._step_down(reason)
             self._change(role="none", node="")
 

@@ -41,6 +41,8 @@ SAMPLES: list[errors.ChronosError] = [
     errors.Unavailable("later"),
     errors.StoreUnavailable("the disk is full"),
     errors.StaleLeader("another node leads"),
+    errors.UnknownOutcome("ZooKeeper gave no answer"),
+    errors.StaleAndUnknown("another node leads"),
     errors.NotLeader("this node does not lead"),
     errors.Overloaded("9 requests wait already"),
     errors.BadGateway("the leader gave no answer"),
@@ -70,9 +72,9 @@ def test_the_samples_have_every_kind_of_error():
 @pytest.mark.parametrize("view", ["scheduled", "kill", "delete", "report"])
 def test_every_error_has_a_status_of_the_contract(error, line, view):
     judged = verdict(error, line, view)
-    if isinstance(error, UNAVAILABLE):
+    if isinstance(error, UNAVAILABLE) and not isinstance(error, errors.UnknownOutcome):
         assert judged.status == 503
-    elif isinstance(error, errors.BadGateway):
+    elif isinstance(error, errors.BadGateway | errors.UnknownOutcome):
         assert judged.status == 502
     elif isinstance(error, errors.Forbidden):
         assert judged.status == 403
@@ -116,7 +118,8 @@ def test_an_answer_has_its_lines_shape(error, prefix):
         (errors.MissingParents("a", ["b"], new=True), "missing_parents", 400),
         (errors.StoreUnavailable("no"), "unavailable", 503), (errors.NotLeader("no"), "unavailable", 503),
         (errors.BadGateway("no"), "bad_gateway", 502),
-        (errors.Overloaded("no"), "unavailable", 503), (errors.ChronosError("no"), "refused", 400),
+        (errors.Overloaded("no"), "unavailable", 503), (errors.UnknownOutcome("no"), "unknown_outcome", 502),
+        (errors.StaleAndUnknown("no"), "unknown_outcome", 502), (errors.ChronosError("no"), "refused", 400),
     ],
 )  # fmt: skip
 def test_our_own_paths_name_the_error(error, code, status):

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kazoo.handlers import utils as kazoo_sockets
 
 from chronos_py.election import Leadership, ZooKeeperLeadership
 from chronos_py.election import zookeeper as module
+from chronos_py.zookeeper import ZooKeeperAddress
 from tests.election.scripted import PATH, FakeClient, FakeZooKeeper
 from tests.waiting import until
 
@@ -133,6 +135,7 @@ def test_a_connection_in_doubt_ends_leadership_at_once(candidates: Any):
     until(one.leads)
     one.client.suspend()
     assert not one.leads()  # before anything else is asked
+    assert 0 < one.election.lease() <= 5.0  # nobody else can lead yet
     assert one.election.leader() == ""
     assert one.calls == ["elected", "the connection to ZooKeeper is suspended"]
     node = one.nodes
@@ -160,6 +163,7 @@ def test_an_ended_session_means_a_new_node(candidates: Any, zookeeper: FakeZooKe
     one.client.suspend()
     one.client.expire()
     assert one.election.standing().session == "lost"
+    assert one.election.lease() == 0
     zookeeper.add(FOREIGN, b"chronos:8080")
     one.client.connect()
     until(lambda: one.follows("chronos:8080"))
@@ -323,6 +327,35 @@ def test_stopping_before_anything_came_of_it(zookeeper: FakeZooKeeper):
     assert not zookeeper.names()
 
 
+def test_a_connection_that_is_back_is_asked_at_once(candidates: Any, monkeypatch: pytest.MonkeyPatch):
+    """However long the pauses have become: nobody leads meanwhile."""
+    monkeypatch.setattr(module, "LONGEST_PAUSE_S", 600.0)
+    monkeypatch.setattr(module, "LONGEST_REST_S", 600.0)
+    one = candidates()
+    until(one.leads)
+    one.election._pause = 600.0
+    one.client.lose("get_children", done=True)
+    one.election._wake.set()
+    until(lambda: not one.client.losing["get_children"])
+    one.client.suspend()
+    one.client.connect()
+    until(one.leads)
+
+
+def test_one_server_that_is_dead_does_not_take_the_whole_session(monkeypatch: pytest.MonkeyPatch):
+    given: list[float] = []
+
+    def connect(*_: Any, timeout: float, **__: Any) -> None:
+        given.append(timeout)
+        raise OSError("no route")
+
+    monkeypatch.setattr(kazoo_sockets, "create_tcp_connection", connect)
+    client = ZooKeeperAddress("a:1,b:2,c:3", timeout=4.0).client()
+    with pytest.raises(OSError, match="no route"):
+        client.handler.create_connection(address=("a", 1), timeout=4.0)
+    assert given == [pytest.approx(4 / 3)]
+
+
 def test_a_leader_that_was_frozen_does_not_know_that_it_leads_before_it_has_asked(zookeeper: FakeZooKeeper):
     """Others may have been elected meanwhile; its own node, or what it knew of it, says nothing any more."""
     frozen_s = 0.0
@@ -336,6 +369,7 @@ def test_a_leader_that_was_frozen_does_not_know_that_it_leads_before_it_has_aske
         with zookeeper.lock:  # no answer
             frozen_s = 5.0
             assert not election.is_leader()
+            assert election.lease() == 0
             assert election.standing().role == "leader"
         until(election.is_leader)
         assert calls == ["elected"]

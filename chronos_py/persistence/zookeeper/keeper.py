@@ -6,6 +6,7 @@ a connection that is away is waited for no longer than `patience` seconds.
 
 from __future__ import annotations
 
+import math
 import ssl
 import threading
 import time
@@ -126,7 +127,8 @@ def size_of(operation: Operation) -> int:
 @dataclass(slots=True)
 class Keeper:
     """The connection to `hosts` (host:port, comma-separated). `auth` is `user:password` (scheme digest) or empty;
-    `timeout` the session's and `patience` how long to wait for any answer, both in seconds. Any thread."""
+    `timeout` the session's and `patience` how long to wait for any answer, both in seconds; no write is waited for when
+    `lease`, the seconds for which nobody else can lead, is over. Any thread."""
 
     hosts: str
     auth: str = ""
@@ -134,7 +136,9 @@ class Keeper:
     patience: float = 10.0
     tls: Tls | None = None
     make: Callable[..., Any] = KazooClient
+    lease: Callable[[], float] = lambda: math.inf
     _client: Any = None
+    _starting: Any = None  # the client whose connection counts: the present one, or the one that is to be
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _connected: threading.Event = field(default_factory=threading.Event)
     _closed: bool = False
@@ -148,7 +152,7 @@ class Keeper:
     def multi(self, operations: Sequence[Operation], deadline: float | None = None) -> None:
         """Do all or nothing. Raises Refused, Unsure, StoreUnavailable (nothing was done)."""
         deadline = self.deadline() if deadline is None else deadline
-        client = self._ready(deadline)
+        client = self._ready(deadline, self.lease)
         transaction = client.transaction()
         for operation in operations:
             match operation:
@@ -161,7 +165,7 @@ class Keeper:
                 case Remove(path, version):
                     transaction.delete(path, version)
         try:
-            results = transaction.commit_async().get(timeout=max(0.0, deadline - time.monotonic()))
+            results = self._result(transaction.commit_async(), deadline)
         except CUT as error:
             time.sleep(CONNECT_AGAIN_S)  # kazoo tells its listeners a moment later than those who wait
             raise Unsure(f"{self.hosts}: no answer to a write: {error!r}") from error
@@ -172,6 +176,16 @@ class Keeper:
                 raise Refused(index, result, operations[index].path)
         if len(results) != len(operations) or any(isinstance(result, Exception) for result in results):
             raise Unsure(f"{self.hosts}: an answer that cannot be understood: {results!r:.200}")
+
+    def _result(self, request: Any, deadline: float) -> Any:
+        """Wait for the answer to a write. The lease is looked at again when it should be over: it may be a new one."""
+        while True:
+            rest, left = deadline - time.monotonic(), self.lease()
+            try:
+                return request.get(timeout=max(0.0, min(rest, left)))
+            except KazooTimeoutError:
+                if rest <= left or self.lease() <= 0:
+                    raise
 
     def read(self, paths: Iterable[str], window: int = WINDOW) -> Iterator[tuple[str, Found | Exception]]:
         """Yield what each node holds, or why it cannot be read, in order. Raises StoreUnavailable."""
@@ -242,6 +256,10 @@ class Keeper:
             if isinstance(answer, Exception) and not isinstance(answer, NodeExistsError):
                 raise self._refusal(answer)
 
+    def connect(self) -> None:
+        """Be connected, so that whoever asks need not wait. Raises StoreUnavailable."""
+        self._ready(self.deadline())
+
     def close(self) -> None:
         """End the session; nothing can be asked after that."""
         with self._lock:
@@ -286,7 +304,7 @@ class Keeper:
             deadline = self.deadline()
             yield path, answer
 
-    def _ready(self, deadline: float) -> Any:
+    def _ready(self, deadline: float, lease: Callable[[], float] = lambda: math.inf) -> Any:
         """Return a client that is connected. Raises StoreUnavailable."""
         with self._lock:
             if self._closed:
@@ -294,11 +312,14 @@ class Keeper:
             if self._client is None:
                 self._client = self._start()
             client = self._client
-        if not self._connected.wait(max(0.0, deadline - time.monotonic())):
-            with self._lock:
-                if self._client is client:
-                    self._drop()  # a new one may fare better
-            raise StoreUnavailable(f"{self.hosts}: not connected for {self.patience:g} s")
+        while not self._connected.wait(max(0.0, min(deadline - time.monotonic(), lease()))):
+            if lease() <= 0:
+                raise StoreUnavailable(f"{self.hosts}: not connected, and another node may lead by now")
+            if time.monotonic() >= deadline:
+                with self._lock:
+                    if self._client is client:
+                        self._drop(wait=False)  # a new one may fare better
+                raise StoreUnavailable(f"{self.hosts}: not connected for {self.patience:g} s")
         return client
 
     def _start(self) -> Any:
@@ -315,19 +336,25 @@ class Keeper:
             read_only=False,
             **options,
         )
-        client.add_listener(self._on_state)
+        client.add_listener(lambda state: self._on_state(client, state))
+        self._starting = client
         try:
             bounded(lambda: client.start(self.patience), self.patience + END_S, "keeper-start")
         except (KazooException, KazooTimeoutError, OSError, ssl.SSLError) as error:
-            _end(client)
+            self._starting = None
+            _end(client, wait=False)
             raise StoreUnavailable(f"{self.hosts}: no ZooKeeper can be reached: {error!r}") from error
         except BaseException:
+            self._starting = None
             _end(client)
             raise
         self._connected.set()
         return client
 
-    def _on_state(self, state: str) -> None:
+    def _on_state(self, client: Any, state: str) -> None:
+        """Take note of what becomes of the present client's connection: one that was given up may still end."""
+        if client is not self._starting:
+            return
         if state == KazooState.CONNECTED:
             self._connected.set()
         else:
@@ -341,11 +368,11 @@ class Keeper:
                 self._drop()  # this client never works again
         return StoreUnavailable(f"{self.hosts}: {error!r}")
 
-    def _drop(self) -> None:
-        client, self._client = self._client, None
+    def _drop(self, *, wait: bool = True) -> None:
+        client, self._client, self._starting = self._client, None, None
         self._connected.clear()
         if client is not None:
-            _end(client)
+            _end(client, wait=wait)
 
     @property
     def _acl(self) -> list[ACL]:
@@ -353,7 +380,10 @@ class Keeper:
         return [*READ_ACL_UNSAFE, *CREATOR_ALL_ACL] if self.auth else list(OPEN_ACL_UNSAFE)
 
 
-def _end(client: Any) -> None:
+def _end(client: Any, *, wait: bool = True) -> None:
+    if not wait:  # nobody is held up by a connection that does not work
+        threading.Thread(target=end_session, args=(client,), name="keeper-end", daemon=True).start()
+        return
     try:
         bounded(lambda: end_session(client), END_S, "keeper-end")
     except TimeoutError:

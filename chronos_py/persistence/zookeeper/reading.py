@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -66,6 +67,14 @@ def read_holdings(keeper: Keeper, layout: Layout) -> Holdings:
                 return Holdings()
             raise StoreUnavailable(f"{layout.own} cannot be read, it is damaged: {refused}") from refused
     raise StoreUnavailable(f"{layout.own}: another leader writes faster than it can be read")
+
+
+def read_log_only(keeper: Keeper, layout: Layout) -> None:
+    """Read the log, and keep nothing. Raises StoreUnavailable."""
+    held = Holdings()
+    with suppress(Refused, _Moved, ValueError):  # there is no log yet, or it is cut at this very moment
+        first = int(keeper.one(layout.log).data or b"1")
+        _read_log(keeper, layout, held, first, keeper.children(layout.log))
 
 
 def _is_new(keeper: Keeper, layout: Layout) -> bool:

@@ -16,6 +16,7 @@ lead, ours counts, and theirs is kept below `x/quarantine` before it is overwrit
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -27,7 +28,7 @@ from kazoo.exceptions import BadVersionError, NoAuthError, NodeExistsError, NoNo
 from kazoo.hosts import collect_hosts
 
 from chronos_py.clock import Clock, SystemClock
-from chronos_py.errors import StaleLeader, StoreUnavailable
+from chronos_py.errors import StaleAndUnknown, StaleLeader, StoreUnavailable, UnknownOutcome
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.history import HistoryRecord
 from chronos_py.model.messages import Change, Kind
@@ -53,12 +54,13 @@ from chronos_py.persistence.zookeeper.keeper import (
 from chronos_py.persistence.zookeeper.known import Known
 from chronos_py.persistence.zookeeper.layout import FORMAT, layout_of
 from chronos_py.persistence.zookeeper.pages import LOG_TURNS, tidy
-from chronos_py.persistence.zookeeper.reading import Holdings, read_holdings
+from chronos_py.persistence.zookeeper.reading import Holdings, read_holdings, read_log_only
 from chronos_py.persistence.zookeeper.variables import Surveyor
 from chronos_py.persistence.zookeeper.writing import MARGIN, Draft, draft, plan
 
 log = structlog.get_logger(__name__)
 
+UNKNOWN = "whether the change was made is not known"
 TRIES = 4  # of one request whose answer was lost, and of one that met others' changes
 ASIDES = 1000  # how many records are kept aside; further ones go to the log only
 
@@ -67,7 +69,8 @@ class ZooKeeperJobStore:
     """A JobStore below `path` of the ZooKeeper at `hosts` (host:port, comma-separated).
 
     `auth` is `user:password` or empty. `timeout` is the session's, `patience` how long any call waits for an answer,
-    both in seconds. `schedule_text` says what is left of a schedule, for Chronos's documents; `defaults` are for
+    both in seconds; none waits for a write when `lease`, the seconds for which nobody else can
+    lead, is over. `schedule_text` says what is left of a schedule, for Chronos's documents; `defaults` are for
     documents of others that leave something out. All methods may be called from any thread, one works at a time.
     """
 
@@ -85,11 +88,12 @@ class ZooKeeperJobStore:
         clock: Clock | None = None,
         log_turns: int = LOG_TURNS,
         make_client: Callable[..., Any] = KazooClient,
+        lease: Callable[[], float] = lambda: math.inf,
     ) -> None:
         """Raises ValueError for hosts or a path that cannot be."""
         collect_hosts(hosts)
         self._layout = layout_of(path)
-        self._keeper = Keeper(hosts, auth, timeout, patience, tls, make_client)
+        self._keeper = Keeper(hosts, auth, timeout, patience, tls, make_client, lease)
         self._text = schedule_text
         self._surveyor = Surveyor(self._layout, schedule_text, defaults or JobDefaults(), clock or SystemClock())
         self._log_turns = log_turns
@@ -100,6 +104,7 @@ class ZooKeeperJobStore:
         self._known = Known()
         self._tasks: tuple[str, ...] = ()  # of a Chronos 2, to be taken over
         self._asides = 0
+        self._warm = False
 
     # --- the protocol
 
@@ -158,6 +163,21 @@ class ZooKeeperJobStore:
         self._keeper.close()
 
     # --- beyond the protocol
+
+    def warm_up(self) -> None:
+        """Connect, and read the log for nothing: who is elected then need not do for the first time all that reading
+        takes. Its size is bounded, whatever is stored. Does nothing while somebody else uses the store, nor when an
+        epoch has been opened. Raises StoreUnavailable."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._epoch or self._warm:
+                self._keeper.connect()
+            else:
+                read_log_only(self._keeper, self._layout)
+                self._warm = True
+        finally:
+            self._lock.release()
 
     def read_outbox(self, after: int, limit: int) -> list[tuple[int, HistoryRecord]]:
         """Return records with numbers above `after`, lowest first. Unreadable ones are left out. Does not wait for a
@@ -283,9 +303,11 @@ class ZooKeeperJobStore:
             except Unsure:
                 sent = True
                 continue
+            except StoreUnavailable as error:
+                raise _unknown(error) if sent else error from None
             except Refused as refused:
                 if refused.index == 0:
-                    raise self._deposed(epoch, refused) from refused
+                    raise self._deposed(epoch, refused, sent=sent) from refused
                 if refused.index < before:
                     assert once is not None
                     if sent and self._is_there(once):
@@ -300,7 +322,7 @@ class ZooKeeperJobStore:
             for name, _ in targets:
                 self._written(name, turn)
             return
-        raise StoreUnavailable(f"{self._layout.root}: no certain answer to a write in {TRIES} tries")
+        raise _unknown(f"{self._layout.root}: no certain answer to a write in {TRIES} tries")
 
     def _operation(self, name: str, turn: Draft) -> Operation | None:
         path, version, variable = self._layout.node(name), self._known.versions.get(name), turn.variables[name]
@@ -404,14 +426,16 @@ class ZooKeeperJobStore:
             log.warning("pages could not be written; reading everything again", reason=str(error))
             self._held = None
 
-    def _deposed(self, epoch: int, refused: Refused) -> StoreUnavailable:
+    def _deposed(self, epoch: int, refused: Refused, *, sent: bool = False) -> StoreUnavailable:
+        """Return what to raise when the epoch is not ours; `sent`: an earlier request may have been carried out."""
         if isinstance(refused.reason, BadVersionError | NoNodeError):
             try:
                 current = self._keeper.one(self._layout.epoch).version
             except Refused:
                 current = -1
             if current > epoch:
-                return StaleLeader(f"epoch {epoch} is over: {self._layout.root} is in epoch {current}")
+                stale = f"epoch {epoch} is over: {self._layout.root} is in epoch {current}"
+                return StaleAndUnknown(f"{stale}; {UNKNOWN}") if sent else StaleLeader(stale)
             self._held = None
             return StoreUnavailable(f"{self._layout.root} was replaced by an older one: it is in epoch {current}")
         return StoreUnavailable(f"{self._layout.epoch}: {refused.reason!r}")
@@ -419,6 +443,10 @@ class ZooKeeperJobStore:
     def _freeze(self, error: _Frozen) -> None:
         log.error("a variable may not be written, and is left as it is", name=error.name, reason=str(error))
         self._known.frozen.add(error.name)
+
+
+def _unknown(error: object) -> UnknownOutcome:
+    return UnknownOutcome(f"{error}; {UNKNOWN}")
 
 
 class _Frozen(Exception):

@@ -11,10 +11,11 @@ import pytest
 from kazoo.client import KazooClient, KazooState
 from kazoo.security import READ_ACL_UNSAFE, make_digest_acl
 
-from chronos_py.errors import StoreUnavailable
+from chronos_py.errors import StoreUnavailable, UnknownOutcome
 from chronos_py.model.job import Counters, Job, JobState
 from chronos_py.model.messages import Delete, Put
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore, keeper
+from compat_tests.servers.tcp_gate import TcpGate
 from compat_tests.servers.zookeeper import ZooKeeperEnsemble
 from tests.persistence.faults import Meddler
 from tests.persistence.test_job_store_suite import held
@@ -208,6 +209,74 @@ def test_a_session_that_ended_costs_nothing(client: KazooClient, root: str, open
         assert lost.wait(30)
         store.commit(epoch, [Put("meta", f"after {number}", 1)])
     assert len(store.load().meta) == 6
+
+
+@pytest.mark.parametrize("cut_before", [False, True])
+def test_nobody_waits_for_a_write_when_another_node_may_lead(hosts: str, root: str, cut_before: bool) -> None:
+    """`cut_before`: the connection is known to be away when the write begins; else the write is on its way."""
+    ports = [int(host.rpartition(":")[2]) for host in hosts.split(",")]
+    over = threading.Event()
+    with TcpGate(ports) as gate:
+        through = ",".join(f"127.0.0.1:{port}" for port in gate.ports)
+        lease = [60.0]
+
+        def end_lease() -> None:
+            over.set()
+            lease[0] = 0.0
+
+        with closing(ZooKeeperJobStore(through, root, timeout=4, patience=60, lease=lambda: lease[0])) as store:
+            epoch = store.open_epoch()
+            store.commit(epoch, [Put("meta", "first", 1)])
+            inner = store._keeper._client
+            away = threading.Event()
+            inner.add_listener(lambda state: away.set() if state != KazooState.CONNECTED else None)
+            gate.shut()
+            assert not cut_before or away.wait(30)
+            lease[0] = 0.5
+            threading.Timer(1.0, end_lease).start()
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable) as refused:
+                store.commit(epoch, [Put("meta", "second", 2)])
+            assert over.is_set()
+            assert time.monotonic() - began < 20
+            assert isinstance(refused.value, UnknownOutcome) != cut_before, refused.value
+            assert ("not known" in str(refused.value)) != cut_before
+            gate.open()
+            lease[0] = 60.0
+            assert store.load().meta["first"] == 1
+
+
+def test_a_client_that_was_given_up_says_nothing_of_the_next_one() -> None:
+    listeners: list[Callable[[str], None]] = []
+
+    class Client:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return listeners.append if name == "add_listener" else lambda *_: None
+
+    holder = keeper.Keeper("nowhere:1", patience=0.1, make=lambda *_, **__: Client())
+    holder.connect()
+    holder._drop()
+    holder.connect()
+    listeners[0](KazooState.LOST)
+    holder.connect()
+    listeners[1](KazooState.SUSPENDED)
+    with pytest.raises(StoreUnavailable, match="not connected"):
+        holder.connect()
+    holder.close()
+
+
+def test_a_follower_has_its_store_ready(hosts: str, root: str, opened: Open) -> None:
+    leader, follower = opened(), opened()
+    follower.warm_up()  # nobody has led yet
+    epoch = leader.open_epoch()
+    leader.commit(epoch, [Put("job", "a", Job(name="a"))])
+    follower.warm_up()
+    assert follower._held is None
+    leader.commit(epoch, [Put("job", "b", Job(name="b"))])
+    assert follower.open_epoch() == epoch + 1
+    assert set(follower.load().jobs) == {"a", "b"}
+    follower.warm_up()
+    follower.commit(epoch + 1, [Put("job", "c", Job(name="c"))])
 
 
 class Stuck:
