@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,7 @@ class HonestClient:
 
     def __init__(self, nodes: Sequence[MortalServer]) -> None:
         self._over = threading.Event()
+        self._name = uuid.uuid4().hex[:8]  # another client may have been there before
         self._lock = threading.Lock()
         self._there: set[str] = set()  # made, as an answer said
         self._gone: set[str] = set()  # deleted, likewise
@@ -65,7 +67,7 @@ class HonestClient:
         while not self._over.is_set():
             try:
                 self._look(node)
-                name = f"client-{number}-{count}"
+                name = f"client-{self._name}-{number}-{count}"
                 count += 1
                 if self._make(node, name):
                     mine.append(name)

@@ -130,12 +130,15 @@ class Trio:
         return [write for write in self.state_writes() if write.path.endswith("/x/epoch") and write.kind == "set"]
 
     def check_writers(self) -> None:
-        """Each write was of the session that had opened the newest epoch: a leader that was deposed wrote nothing."""
-        writer, strangers = 0, []
+        """Each write was of the session that had opened the newest epoch, or asked for that epoch itself, as its leader
+        does with a new session: one that was deposed wrote nothing."""
+        writer, epoch, strangers = 0, -1, []
         for write in self.state_writes():
             if write.path.endswith("/x/epoch") and write.kind == "set":
-                writer = write.session
-            elif writer not in (0, write.session) and not write.ephemeral:
+                writer, epoch = write.session, write.version
+                continue
+            asked = any(path.endswith("/x/epoch") and version == epoch for path, version in write.checked)
+            if writer not in (0, write.session) and not asked and not write.ephemeral:
                 strangers.append(write)
         assert writer, "nobody ever wrote"
         assert not strangers, f"written by others than the leader: {strangers[:20]}"

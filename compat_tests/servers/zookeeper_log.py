@@ -14,13 +14,17 @@ from pathlib import Path
 MAGIC = b"ZKLG"
 HEADER, RECORD, END = struct.Struct(">4siq"), struct.Struct(">qi"), b"B"
 TRANSACTION, NUMBER = struct.Struct(">qiqqi"), struct.Struct(">i")
-CREATE, DELETE, SET_DATA, MULTI, CREATE_2 = 1, 2, 5, 14, 15
+CREATE, DELETE, SET_DATA, CHECK, MULTI, CREATE_2 = 1, 2, 5, 13, 14, 15
 KINDS = {CREATE: "create", CREATE_2: "create", DELETE: "delete", SET_DATA: "set"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Write:
-    """A node that a session made, changed or deleted; `at` is ZooKeeper's time in milliseconds."""
+    """A node that a session made, changed or deleted; `at` is ZooKeeper's time in milliseconds.
+
+    `version` is the node's after a change of its data. `checked` are nodes with the versions that the request wanted
+    them to have.
+    """
 
     zxid: int
     at: int
@@ -28,6 +32,8 @@ class Write:
     kind: str
     path: str
     ephemeral: bool
+    version: int = -1
+    checked: tuple[tuple[str, int], ...] = ()
 
 
 def writes_of(folders: Iterable[Path]) -> list[Write]:
@@ -54,11 +60,15 @@ def _transaction(data: bytes) -> Iterator[Write]:
     session, _, zxid, moment, kind = TRANSACTION.unpack_from(data)
     body = data[TRANSACTION.size :]
     parts = _parts(body) if kind == MULTI else [(kind, body)]
+    parts = list(parts)
+    checked = tuple((path, NUMBER.unpack_from(rest)[0]) for kind, body in parts if kind == CHECK
+                    for path, rest in [_text(body)])  # fmt: skip
     for part, content in parts:
         if part in KINDS:
             path, rest = _text(content)
             ephemeral = part in (CREATE, CREATE_2) and _is_ephemeral(rest)
-            yield Write(zxid, moment, session, KINDS[part], path, ephemeral)
+            version = _version(rest) if part == SET_DATA else -1
+            yield Write(zxid, moment, session, KINDS[part], path, ephemeral, version, checked)
 
 
 def _parts(body: bytes) -> Iterator[tuple[int, bytes]]:
@@ -76,6 +86,12 @@ def _text(data: bytes) -> tuple[str, bytes]:
     (length,) = NUMBER.unpack_from(data)
     end = NUMBER.size + max(0, length)
     return data[NUMBER.size : end].decode(), data[end:]
+
+
+def _version(data: bytes) -> int:
+    """Read on after the path of a node whose data was set: the data, and then this."""
+    (length,) = NUMBER.unpack_from(data)
+    return int(NUMBER.unpack_from(data, NUMBER.size + max(0, length))[0])
 
 
 def _is_ephemeral(data: bytes) -> bool:
