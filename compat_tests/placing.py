@@ -43,9 +43,12 @@ class Placed:
         if fields:
             self.add(name, **fields)
         before = {run["run"] for run in self.get("/runs", job=name)["runs"]}
-        assert self.call("PUT", f"/v1/scheduler/job/{quote(name)}").status_code == 204
-        found = [run["run"] for run in self.get("/runs", job=name)["runs"] if run["run"] not in before]
-        return int(found[0])
+
+        def new() -> list[int]:  # while one of its runs is queued, a request for another does nothing
+            assert self.call("PUT", f"/v1/scheduler/job/{quote(name)}").status_code == 204
+            return [run["run"] for run in self.get("/runs", job=name)["runs"] if run["run"] not in before]
+
+        return eventually(new, bool)[0]
 
     def detail(self, run: int) -> dict[str, Any]:
         found: dict[str, Any] = self.get(f"/runs/{run}")

@@ -50,7 +50,7 @@ def call(server: MortalServer, method: str, path: str = "", document: Any = None
 
 def a_document(name: str, file: Path, between: str = ":", /, **fields: Any) -> dict[str, Any]:
     """Return a job that writes its id to `file` when it begins and when it ends."""
-    command = f"echo begin $CHRONOS_IMMEDIATE_ID >> {file}; {between}; echo end $CHRONOS_IMMEDIATE_ID >> {file}"
+    command = f"echo begin $CHRONOS_IMMEDIATE_ID >> {file}; {between} && echo end $CHRONOS_IMMEDIATE_ID >> {file}"
     return {"id": name, "command": command, "cpus": 0.1, "mem": 8, "disk": 1, "retries": 0, **fields}
 
 

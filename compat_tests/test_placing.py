@@ -50,7 +50,7 @@ def test_tasks_are_spread_over_agents_and_each_says_why_it_is_there(placed: Plac
     attempts = [placed.running(run) for run in runs]
     assert Counter(attempt["host"] for attempt in attempts) == {A: 2, B: 2, C: 2}
     placements = [attempt["placement"] for attempt in attempts]
-    assert {placement["candidates"] for placement in placements} == {3}
+    assert max(placement["candidates"] for placement in placements) == 3  # fewer while offers are on their way
     assert {placement["rank"] for placement in placements} <= {"balance", "order"}
     last = placements[-1]
     assert last["share"] == pytest.approx(0.125)

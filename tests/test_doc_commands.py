@@ -115,6 +115,7 @@ def serve(command: str, folder: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
 def test_commands_do_what_they_say(page: Path, emptied: MortalServer, tmp_path: Path):
     (tmp_path / "backup").mkdir()
+    (tmp_path / "before.jsonl").write_text(requests.get(f"{emptied.url}/v1/scheduler/jobs", timeout=30).text)
     (tmp_path / "crontab").write_text(CRONTAB)
     (tmp_path / "system-crontab").write_text(SYSTEM_CRONTAB)
     for command in commands(page):

@@ -72,9 +72,9 @@ def test_what_is_wrong_is_named(text: str, sentence: str) -> None:
     assert sentence in str(caught.value)
 
 
-def test_a_node_of_several_is_one_agent() -> None:
-    with pytest.raises(BadSetting, match="a node of several"):
-        settle({"resources": f"{A}|{A.replace('name:a', 'name:b')}", "zk_hosts": "h:1"}, {})
+def test_a_node_of_several_may_be_several_agents() -> None:
+    settings = settle({"resources": f"{A}|{A.replace('name:a', 'name:b')}", "zk_hosts": "h:1"}, {})
+    assert [agent.name for agent in settings.machine] == ["a", "b"]
 
 
 def test_orders() -> None:

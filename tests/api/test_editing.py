@@ -145,7 +145,7 @@ def test_revisions_that_are_none(client):
         (
             {"REMOTE_ADDR": "10.0.0.2"},
             {"X-Chronos-Passed-On": "b:4400", "X-Chronos-Passed-For": "10.0.0.9"},
-            Author("", "10.0.0.9"),
+            Author("", "10.0.0.9 by 10.0.0.2"),
         ),
     ],
 )

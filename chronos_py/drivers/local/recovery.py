@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from chronos_py.drivers.local.outcomes import Outcome
 from chronos_py.drivers.local.processes import all_shims, shim_of
 from chronos_py.drivers.local.sandbox import Record, Sandbox, now
 from chronos_py.model.run import TaskState
+
+PATIENCE_S, LOOK_EVERY_S = 2.0, 0.01  # with all shims together that have not taken their claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Examiner:
     def __init__(self, boot: str) -> None:
         self._boot = boot
         self._shims: Mapping[str, int] | None = None
+        self._patience = PATIENCE_S
 
     def _shim(self, path: str) -> int | None:
         """Return the living shim of a sandbox that was claimed: it was one before that, so a look since must see it."""
@@ -48,6 +52,8 @@ class Examiner:
         ended = outcomes.recorded(record)
         if ended is not None:
             return Found(record.pid or 0, ended, sweep=here and record.pid is not None)
+        if here and record.kill_until is None:
+            self._let_begin(sandbox)
         if sandbox.claim():
             return Found(outcome=_not_begun(record), keep=True)
         shim = None if record.pid is not None else self._shim(sandbox.path)
@@ -59,6 +65,15 @@ class Examiner:
         if here:  # who claimed it ended before it wrote that down, so before it ran anything
             return Found(outcome=_not_begun(record), keep=True)
         return Found(outcome=outcomes.lost(restarted=True), keep=True)
+
+    def _let_begin(self, sandbox: Sandbox) -> None:
+        """Wait a little for a shim that was started a moment ago: its task was told of as running, and soon is."""
+        if self._shims is None:
+            self._shims = all_shims()
+        pid = self._shims.get(sandbox.path)
+        while pid is not None and self._patience > 0 and not sandbox.is_claimed() and shim_of(pid) == sandbox.path:
+            time.sleep(LOOK_EVERY_S)
+            self._patience -= LOOK_EVERY_S
 
     @staticmethod
     def _claimed(sandbox: Sandbox, pid: int, *, here: bool) -> Found:

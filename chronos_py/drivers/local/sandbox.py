@@ -190,6 +190,9 @@ class Sandbox:
             return False
         return True
 
+    def is_claimed(self) -> bool:
+        return os.path.exists(f"{self.path}/{CLAIM}")
+
     def clear_outputs(self) -> None:
         """Remove files that were brought under the outputs' names: one would look like a claim, and a link would be
         followed. Raises OSError, with its filename, for what is no file."""
