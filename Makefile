@@ -26,9 +26,11 @@ $(STAMP): setup.cfg setup.py pyproject.toml $(wildcard http-parser/*.cfg http-pa
 run: install  ## serve on HTTP_PORT (4400) with the local driver and the examples; state in DATA_DIR (./var)
 	$(BIN)/chronos-py serve --http_port $(HTTP_PORT) --data_dir $(DATA_DIR) --examples
 
-# Most tests wait for servers rather than compute: a few at a time, a file's tests together, take half the time.
+# Most tests wait for servers rather than compute: a few at a time, a file's tests together, take half the time. What fails
+# in that crowd is tried once more alone: then it is the machine that was too busy, and the first report says for which test.
 test: install prerequisites lint  ## everything that CI checks
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --durations 25
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --durations 25 || \
+		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 prerequisites:
 	scripts/test-prerequisites.sh
