@@ -157,6 +157,9 @@ class StaleLeader(StoreUnavailable):
     """A newer leader has written to the store: this node's commit was refused."""
 
 
+OUTCOME_UNKNOWN = "whether the change was made is not known"
+
+
 class UnknownOutcome(StoreUnavailable):
     """The durable store did not answer a write: the request may have been carried out."""
 

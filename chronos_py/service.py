@@ -17,7 +17,7 @@ from chronos_py.clock import Clock, Millis
 from chronos_py.drivers.base import Driver
 from chronos_py.edits import Revisions, TurnEdits, job_of
 from chronos_py.election import Leadership
-from chronos_py.errors import ChronosError, NotLeader, StaleLeader, StoreUnavailable
+from chronos_py.errors import OUTCOME_UNKNOWN, ChronosError, NotLeader, StaleLeader, StoreUnavailable
 from chronos_py.front import Front
 from chronos_py.inbox import Posted, answer
 from chronos_py.loading import no_collection
@@ -224,6 +224,9 @@ class Service(Front):
             self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
 
     def _resign(self, problem: str) -> None:
+        problem = problem.replace(
+            f"; {OUTCOME_UNKNOWN}", ""
+        )  # told to those alone whose change it was
         if self._leading or self._problem != problem:
             log.error("not leading", reason=problem)
         if self._leading:

@@ -56,4 +56,7 @@ def test_a_history_that_cannot_be_read_is_done_without():
     durations = Durations(earlier)
     durations.begin()
     durations.note(ended(3))
+    for thread in threading.enumerate():
+        if thread.name == "durations":
+            thread.join(20)
     assert durations.of("a") == [3]

@@ -85,7 +85,9 @@ def waiting_by_cause(backend: Backend) -> dict[str, int]:
             examined += 1
             waiting = view.waiting.get(run.id) if examined <= MOST_EXAMINED else None
             cause = waiting.code.value if waiting is not None else Cause.NEXT_TURN.value
-            counts["not_examined" if examined > MOST_EXAMINED else cause] += cause in counts
+            found = "not_examined" if examined > MOST_EXAMINED else cause
+            if found in counts:  # else it is being launched at this moment, and waits no more
+                counts[found] += 1
     return counts
 
 

@@ -28,7 +28,7 @@ from kazoo.exceptions import BadVersionError, NoAuthError, NodeExistsError, NoNo
 from kazoo.hosts import collect_hosts
 
 from chronos_py.clock import Clock, SystemClock
-from chronos_py.errors import StaleAndUnknown, StaleLeader, StoreUnavailable, UnknownOutcome
+from chronos_py.errors import OUTCOME_UNKNOWN, StaleAndUnknown, StaleLeader, StoreUnavailable, UnknownOutcome
 from chronos_py.model.documents import JobDefaults
 from chronos_py.model.history import HistoryRecord
 from chronos_py.model.messages import Change, Kind
@@ -60,7 +60,6 @@ from chronos_py.persistence.zookeeper.writing import MARGIN, Draft, draft, plan
 
 log = structlog.get_logger(__name__)
 
-UNKNOWN = "whether the change was made is not known"
 TRIES = 4  # of one request whose answer was lost, and of one that met others' changes
 ASIDES = 1000  # how many records are kept aside; further ones go to the log only
 
@@ -435,7 +434,7 @@ class ZooKeeperJobStore:
                 current = -1
             if current > epoch:
                 stale = f"epoch {epoch} is over: {self._layout.root} is in epoch {current}"
-                return StaleAndUnknown(f"{stale}; {UNKNOWN}") if sent else StaleLeader(stale)
+                return StaleAndUnknown(f"{stale}; {OUTCOME_UNKNOWN}") if sent else StaleLeader(stale)
             self._held = None
             return StoreUnavailable(f"{self._layout.root} was replaced by an older one: it is in epoch {current}")
         return StoreUnavailable(f"{self._layout.epoch}: {refused.reason!r}")
@@ -446,7 +445,7 @@ class ZooKeeperJobStore:
 
 
 def _unknown(error: object) -> UnknownOutcome:
-    return UnknownOutcome(f"{error}; {UNKNOWN}")
+    return UnknownOutcome(f"{error}; {OUTCOME_UNKNOWN}")
 
 
 class _Frozen(Exception):
