@@ -224,9 +224,7 @@ class Service(Front):
             self._refuse(self._inbox.swap(LONGEST_SLEEP_S))
 
     def _resign(self, problem: str) -> None:
-        problem = problem.replace(
-            f"; {OUTCOME_UNKNOWN}", ""
-        )  # told to those alone whose change it was
+        problem = problem.replace(f"; {OUTCOME_UNKNOWN}", "")  # told to those alone whose change it was
         if self._leading or self._problem != problem:
             log.error("not leading", reason=problem)
         if self._leading:

@@ -7,7 +7,8 @@ import json
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.api.backend import JSON
+from chronos_py.model.view import Cause, Waiting
+from tests.api.backend import JSON, a_run
 
 PREFERS_TEXT = [
     "text/plain", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "application/openmetrics-text",
@@ -82,3 +83,12 @@ def test_watchdogs_are_gauges(client, backend):
     text = client.get("/metrics?format=prometheus").data.decode()
     assert 'chronos_watchdog{name="jobs"} 1.0' in text
     assert 'chronos_watchdog{name="offers"} 0.0' in text
+
+
+def test_a_run_that_is_launched_while_its_cause_is_looked_for_counts_nowhere(client, backend):
+    """Readers see a run still queued whose reason tells already that it is being launched."""
+    backend.view.runs[1] = a_run(1)
+    backend.view.waiting[1] = Waiting(Cause.LAUNCHING, "")
+    answer = client.get("/metrics?format=prometheus")
+    assert answer.status_code == 200
+    assert 'chronos_queue_by_reason{reason="next_turn"} 0.0' in answer.text
