@@ -126,7 +126,7 @@ def test_disabled_children_are_skipped(api: Api, name: str, out: Path) -> None:
     api.create(f"{name}-off", command=says("off", out), parents=[name], disabled=True)
     api.create(f"{name}-on", command=says("on", out), parents=[name])
     run_now(api, name)
-    until_runs(api, f"{name}-on", 1)
+    assert until_runs(api, f"{name}-on", 1)["successCount"] == 1
     never(lambda: words(out) != ["on"], 1)
 
 
