@@ -18,10 +18,8 @@ def catalogue(language: str) -> dict[str, str]:
     """Return a language's texts by their English ones. Raises KeyError for a language that we do not have."""
     if LANGUAGES[language] and language == "en":
         return {}
-    found: dict[str, str] = {}
-    for item in (files("chronos_py.ui") / "translations").iterdir():
-        if item.name.partition(".")[0].partition("-")[0] == language:  # zh.json, zh-forms.json
-            found |= json.loads(item.read_text("utf-8"))
+    text = (files("chronos_py.ui") / "translations" / f"{language}.json").read_text("utf-8")
+    found: dict[str, str] = json.loads(text)
     return found
 
 
