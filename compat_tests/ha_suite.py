@@ -173,3 +173,24 @@ def _leads(node: MortalServer) -> bool:
 
 def _all_serve(trio: Trio) -> bool:
     return trio.zookeeper.serving() == trio.zookeeper.size
+
+
+class Scenarios:
+    """All of it as tests: a class in a test module says by its fixture `trio` what the nodes are, and how often."""
+
+    kills, stops = 6, 3
+
+    def test_leaders_are_killed(self, trio: Trio) -> None:
+        leaders_are_killed(trio, self.kills)
+
+    def test_leaders_stop(self, trio: Trio) -> None:
+        leaders_stop(trio, self.stops)
+
+    def test_a_leader_is_frozen(self, trio: Trio) -> None:
+        a_leader_is_frozen(trio)
+
+    def test_zookeeper_servers_are_killed(self, trio: Trio) -> None:
+        zookeeper_servers_are_killed(trio)
+
+    def test_a_leader_is_cut_off_from_zookeeper(self, trio: Trio) -> None:
+        a_leader_is_cut_off(trio)

@@ -31,21 +31,7 @@ def trio(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
             yield trio
 
 
-def test_leaders_are_killed(trio: Trio):
-    ha_suite.leaders_are_killed(trio, 1)
+class TestTasksOnMesos(ha_suite.Scenarios):
+    """Agents of a real cluster run them."""
 
-
-def test_leaders_stop(trio: Trio):
-    ha_suite.leaders_stop(trio, 1)
-
-
-def test_a_leader_is_frozen(trio: Trio):
-    ha_suite.a_leader_is_frozen(trio)
-
-
-def test_zookeeper_servers_are_killed(trio: Trio):
-    ha_suite.zookeeper_servers_are_killed(trio)
-
-
-def test_a_leader_is_cut_off_from_zookeeper(trio: Trio):
-    ha_suite.a_leader_is_cut_off(trio)
+    kills, stops = 1, 1

@@ -5,43 +5,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionLoss
 
 from chronos_py.errors import StaleLeader, StoreUnavailable
-from chronos_py.model.job import Job, JobState
-from chronos_py.model.messages import Change, Delete, Put
+from chronos_py.model.job import JobState
+from chronos_py.model.messages import Put
 from chronos_py.persistence.zookeeper import ZooKeeperJobStore, pages, store, writing
 from tests.persistence.faults import Meddler
-from tests.persistence.test_job_store_suite import a_record, a_run, held
+from tests.persistence.test_job_store_suite import held
+from tests.persistence.turns import BEFORE, TURN, State, after
 from tests.persistence.zookeeper import decoder
 from tests.persistence.zookeeper.faults import MeddledClient
 
 pytestmark = [pytest.mark.external, pytest.mark.timeout(300)]
-
-State = dict[str, Any]
-
-BEFORE: list[Change] = [
-    *(Put("job", name, Job(name=name, schedule="R/2026-01-01T00:00:00Z/PT1H")) for name in "abc"),
-    *(Put("state", name, JobState(success_count=1)) for name in "abc"),
-    *(Put("run", number, a_run(number)) for number in range(3)),
-    Put("meta", "framework_id", "first"),
-]
-TURN: list[Change] = [
-    Put("job", "d", Job(name="d", command="x" * 900)),
-    Delete("job", "a"),
-    Delete("state", "a"),
-    Put("state", "b", JobState(success_count=2)),
-    Put("state", "c", JobState(success_count=2)),
-    Put("job", "c", Job(name="c", command="y" * 900)),
-    Delete("run", 1),
-    Put("run", 100, a_run(100)),
-    Put("outbox", 1, a_record(1)),
-    Put("meta", "framework_id", "second"),
-]
 
 
 @pytest.fixture(params=["one request", "many requests"])
@@ -93,16 +72,6 @@ def variables(client: KazooClient, root: str, state: State) -> None:
         assert document["command"] == job.command
         assert document["successCount"] == state["state"].get(name, JobState()).success_count
     assert decoder.framework_id(client.get(f"{root}/state/frameworkId")[0]) == state["meta"]["framework_id"]
-
-
-def after(state: State) -> State:
-    expected = {kind: dict(values) for kind, values in state.items()}
-    for change in TURN:
-        if isinstance(change, Put):
-            expected[change.kind][change.key] = change.value
-        else:
-            expected[change.kind].pop(change.key, None)
-    return expected
 
 
 def test_the_same_store_goes_on_after_a_fault(client: KazooClient, root: str, sizes: None) -> None:
