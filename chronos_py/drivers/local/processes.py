@@ -72,7 +72,8 @@ def belongs(pid: int, sandbox: str) -> bool:
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
+    """Signal processes, the older first: a shell whose child ended before it was told would begin its next command."""
+    for pid in sorted(pids):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
