@@ -15,6 +15,7 @@ from chronos_py.model.job import Fetch
 from chronos_py.model.messages import Acknowledge, Kill, Launch
 from chronos_py.model.resources import Resources
 from tests.drivers.rig import a_driver, a_task, ends_soon, living, text
+from tests.waiting import until
 
 HUNGRY = f"""{sys.executable} -c "x = bytearray(200 * 1024 * 1024); print('fed')" """
 
@@ -153,11 +154,13 @@ def test_a_task_that_a_stranger_killed_has_failed(tmp_path: Path) -> None:
 
 
 def test_many_are_stopped_with_a_few_looks_at_the_processes(tmp_path: Path) -> None:
-    tasks = tuple(a_task(f"many{n}", "exec sleep 600", resources=Resources.of(0.01, 1, 1)) for n in range(100))
+    command = "touch begun; exec sleep 600"
+    tasks = tuple(a_task(f"many{n}", command, resources=Resources.of(0.01, 1, 1)) for n in range(100))
     with a_driver(tmp_path) as (driver, listener):
         driver.perform(Launch((listener.offer(),), tasks))
         for task in tasks:
             listener.running(task.id)
+        until(lambda: len(list(tmp_path.rglob("begun"))) == len(tasks))  # what has not is stopped without a signal
         for task in tasks:
             driver.perform(Kill(task.id, "", 20))
         for task in tasks:
